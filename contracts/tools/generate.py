@@ -151,7 +151,7 @@ def go_wire(registry: Registry) -> Iterator[str]:
     for name, value in amqp["grammars"].items():
         yield from go_const(f"Grammar{camel(name)}", f"^(?:{value})$", "is a regular expression for the whole name.")
     for name, value in amqp["redis"].items():
-        yield from go_const(camel(name), value, "is a template; doubled braces stand for themselves.")
+        yield from go_const(camel(name), value, "is a template: put {namespace} and {job_id} or {reply_to} in, as text.")
     for exchange in registry["topology"]["exchanges"]:
         yield from go_const(f"Exchange{camel(exchange['name'])}", exchange["name"], f"(after the namespace and a dot): {exchange['meaning']}.")
     for queue in registry["topology"]["transient_queues"]:

@@ -83,10 +83,10 @@ const GrammarNamespace = "^(?:[A-Za-z0-9_-]{1,32})$"
 // GrammarJobID is a regular expression for the whole name.
 const GrammarJobID = "^(?:[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12})$"
 
-// ResultKey is a template; doubled braces stand for themselves.
+// ResultKey is a template: put {namespace} and {job_id} or {reply_to} in, as text.
 const ResultKey = "{namespace}:result:{{job_id}}"
 
-// ResultChannel is a template; doubled braces stand for themselves.
+// ResultChannel is a template: put {namespace} and {job_id} or {reply_to} in, as text.
 const ResultChannel = "{namespace}:results:{reply_to}"
 
 // ExchangeJobs (after the namespace and a dot): producers to work queues.

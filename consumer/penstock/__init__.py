@@ -1,0 +1,44 @@
+"""Go services call Python library functions through RabbitMQ; this is the Python side.
+
+from penstock import Processes, Queue, Retry
+"""
+
+from __future__ import annotations
+
+from importlib.metadata import version as _version
+
+from penstock.domain.context import CurrentJob, current_job
+from penstock.domain.lane import Processes
+from penstock.domain.retry import Retry
+from penstock.errors import (
+    CatalogError,
+    DeclarationError,
+    DeniedError,
+    PenstockError,
+    TopologyError,
+    UnavailableError,
+    UsageError,
+    WorkerError,
+)
+from penstock.queue import Queue
+
+__all__ = [
+    # declaring
+    "Processes",
+    "Queue",
+    "Retry",
+    # inside a task
+    "CurrentJob",
+    "current_job",
+    # errors
+    "CatalogError",
+    "DeclarationError",
+    "DeniedError",
+    "PenstockError",
+    "TopologyError",
+    "UnavailableError",
+    "UsageError",
+    "WorkerError",
+]
+
+__version__ = _version("penstock")

@@ -1,0 +1,232 @@
+"""Taking jobs from one queue, and settling them."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from typing import Any, Final
+
+from pika import spec
+
+from penstock.broker.acks import AckBook
+from penstock.broker.connection import RawConnection
+from penstock.domain.lane import PREFETCH_SHORT_JOBS
+from penstock.wire.registry import CONSUMER_TIMEOUT_MS, Event
+
+_log = logging.getLogger(__name__)
+
+#: Seconds for which a tag that was settled out of order waits for its neighbours.
+_STRAGGLER_S: Final = 0.05
+#: Seconds before a channel that the broker closed is opened again.
+_REOPEN_S: Final = 1.0
+
+OnMessage = Callable[["ConsumerChannel", Any, Any, bytes], None]
+
+
+class ConsumerChannel:
+    """One generation of a queue's channel: delivery tags mean something on it alone.
+
+    Settling a delivery of a channel that is gone does nothing: the broker hands that job out again.
+    """
+
+    def __init__(self, channel: Any, loop: asyncio.AbstractEventLoop) -> None:
+        self._channel = channel
+        self._loop = loop
+        self._book = AckBook()
+        self._scheduled = False
+
+    @property
+    def open(self) -> bool:
+        """Whether its deliveries can still be settled."""
+        return bool(self._channel.is_open)
+
+    def ack(self, tag: int) -> None:
+        """The job is over."""
+        self._book.settle(tag)
+        if not self._scheduled:
+            self._scheduled = True
+            self._loop.call_soon(self._flush)
+
+    def give_back(self, tag: int, *, counted: bool) -> None:
+        """Return the job to its queue.
+
+        Args:
+            tag: The delivery.
+            counted: Whether it counts against the delivery limit on every version (basic.reject does);
+                basic.nack does not on RabbitMQ 4.3.
+        """
+        if not self.open:
+            return
+        self._book.forget(tag)
+        if counted:
+            self._channel.basic_reject(tag, requeue=True)
+        else:
+            self._channel.basic_nack(tag, requeue=True)
+
+    def flush(self) -> None:
+        """Send every ack now, stragglers included."""
+        self._flush()
+        self._flush()
+
+    def _flush(self) -> None:
+        self._scheduled = False
+        if not self.open:
+            return
+        acks = self._book.collect()
+        if acks.up_to is not None:
+            self._channel.basic_ack(acks.up_to, multiple=True)
+        for tag in acks.single:
+            self._channel.basic_ack(tag)
+        if self._book.holds:
+            self._scheduled = True
+            self._loop.call_later(_STRAGGLER_S, self._flush)
+
+
+class Consumer:
+    """Consumes one queue over whatever connection there is.
+
+    Two consumers share the channel: one that is always there with a small prefetch, and one with a large
+    prefetch that is there while jobs are short (see domain.lane). A prefetch cannot be changed in place.
+
+    Args:
+        queue: The broker's name of the queue.
+        prefetch: Prefetch of the first consumer, in messages.
+        on_message: Called with the channel, and pika's method, properties and body.
+    """
+
+    def __init__(self, queue: str, *, prefetch: int, on_message: OnMessage) -> None:
+        self._queue = queue
+        self._prefetch = prefetch
+        self._on_message = on_message
+        self._connection: RawConnection | None = None
+        self._channel: Any = None
+        self._generation: ConsumerChannel | None = None
+        self._boost_tag: str | None = None
+        self._tags: list[str] = []
+        self._stopped = False
+        self._consuming = False
+        #: Why nothing is consumed at the moment; None while all is well.
+        self.trouble: str | None = "not connected"
+
+    @property
+    def consuming(self) -> bool:
+        """Whether the broker has confirmed the consumer and nothing has ended it."""
+        return self._consuming and self._channel is not None and bool(self._channel.is_open)
+
+    def attach(self, connection: RawConnection) -> None:
+        """Consume over this connection from now on."""
+        self._connection = connection
+        self._open()
+
+    def boost(self, wanted: bool) -> None:
+        """Add or remove the consumer with the large prefetch."""
+        if not self.consuming or self._stopped or wanted == (self._boost_tag is not None):
+            return
+        if wanted:
+            self._boost_tag = self._consume(PREFETCH_SHORT_JOBS, None)
+        elif self._boost_tag is not None:
+            self._cancel(self._boost_tag)
+            self._boost_tag = None
+
+    def stop(self) -> None:
+        """Ask for no more jobs; those at hand can still be settled. Stopping twice is fine.
+
+        Jobs that are on their way still arrive; whoever gets them gives them back.
+        """
+        if self._stopped:
+            return
+        self._stopped = True
+        self.trouble = "stopped"
+        if self._channel is not None and self._channel.is_open:
+            for tag in list(self._tags):
+                self._cancel(tag)
+
+    def _cancel(self, tag: str) -> None:
+        """Cancel a consumer of ours.
+
+        Not by `Channel.basic_cancel`: that rejects what is on its way behind our back, which costs those jobs a
+        delivery and leaves holes in the book of tags.
+        """
+        self._tags.remove(tag)
+        self._channel._send_method(spec.Basic.Cancel(consumer_tag=tag, nowait=True))  # noqa: SLF001
+
+    def flush(self) -> None:
+        """Send every pending ack."""
+        if self._generation is not None:
+            self._generation.flush()
+
+    def _open(self) -> None:
+        connection = self._connection
+        if self._stopped or connection is None or not connection.is_open:
+            return
+        self._consuming = False
+        connection.channel(on_open_callback=self._opened)
+
+    def _opened(self, channel: Any) -> None:
+        self._channel = channel
+        self._generation = ConsumerChannel(channel, asyncio.get_running_loop())
+        self._boost_tag = None
+        self._tags.clear()
+        channel.add_on_close_callback(self._closed)
+        channel.add_on_cancel_callback(self._cancelled)
+        if not self._stopped:
+            self._consume(self._prefetch, self._confirmed)
+
+    def _consume(self, prefetch: int, on_confirmed: Callable[[Any], None] | None) -> str:
+        """Start a consumer; the prefetch set before it is its own (`global` is false)."""
+        generation = self._generation
+
+        def deliver(_: Any, method: Any, properties: Any, body: bytes) -> None:
+            assert generation is not None
+            self._on_message(generation, method, properties, body)
+
+        self._channel.basic_qos(prefetch_count=prefetch, callback=_nothing)
+        tag = str(
+            self._channel.basic_consume(
+                self._queue,
+                deliver,
+                arguments={"x-consumer-timeout": CONSUMER_TIMEOUT_MS},
+                callback=on_confirmed or _nothing,
+            )
+        )
+        self._tags.append(tag)
+        return tag
+
+    def _confirmed(self, _: Any) -> None:
+        self._consuming = True
+        self.trouble = None
+
+    def _cancelled(self, _: Any) -> None:
+        """The broker ended a consumer: its queue is gone, or (4.3) a job was held too long.
+
+        Nothing on this channel may be acked any more: a late ack would revive a dead consumer. Closing the
+        channel gives every job back.
+        """
+        _log.error(
+            "the broker cancelled the consumer; the channel is opened anew",
+            extra={"event": Event.AMQP_CONSUMER_CANCELLED, "queue": self._queue},
+        )
+        self._consuming = False
+        self.trouble = "the broker cancelled the consumer"
+        if self._channel.is_open:
+            self._channel.close()
+
+    def _closed(self, channel: Any, reason: BaseException) -> None:
+        if channel is not self._channel:
+            return
+        self._consuming = False
+        if self._stopped:
+            return
+        self.trouble = f"the channel is closed: {reason}"
+        connection = self._connection
+        if connection is not None and connection.is_open:
+            _log.error(
+                "the broker closed the channel; it is opened anew",
+                extra={"event": Event.AMQP_CONSUMER_CANCELLED, "queue": self._queue, "reason": str(reason)},
+            )
+            asyncio.get_running_loop().call_later(_REOPEN_S, self._open)
+
+
+def _nothing(_: Any) -> None:
+    """The broker's confirmation is not awaited."""

@@ -1,0 +1,99 @@
+"""`penstock worker`: run the tasks of one or more queues."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import os
+from typing import Any
+
+from penstock.cli.options import add_broker, amqp_url
+from penstock.errors import UsageError
+from penstock.settings import WorkerSettings, default_instance
+from penstock.telemetry import logging as telemetry
+from penstock.wire.registry import MAX_BODY_BYTES, RESULT_TTL_MS
+from penstock.worker.worker import run
+
+
+def add(verbs: Any) -> None:
+    """Register the verb."""
+    parser = verbs.add_parser(
+        "worker",
+        help="run the tasks of one or more queues",
+        description="Run the tasks of one or more queues until SIGTERM or Ctrl-C, which drain; a second one is fast.",
+    )
+    parser.add_argument(
+        "targets", nargs="+", metavar="MODULE:QUEUE", help="for instance myproject.tasks:stats"
+    )
+    add_broker(parser)
+    parser.add_argument(
+        "--redis-url",
+        metavar="URL",
+        default=os.environ.get("PENSTOCK_REDIS_URL"),
+        help="Redis for stored results (default: $PENSTOCK_REDIS_URL; without it none are stored)",
+    )
+    parser.add_argument(
+        "--strict", action="store_true", help="production: declare nothing, require a user_id on every job"
+    )
+    parser.add_argument(
+        "--name", default=default_instance(), help="this worker's name (default: host, pid, random)"
+    )
+    parser.add_argument(
+        "--http",
+        metavar="HOST:PORT",
+        default="127.0.0.1:9464",
+        help="where /livez, /readyz and /metrics are served, or off (default: %(default)s; port 0: any)",
+    )
+    parser.add_argument(
+        "--drain",
+        metavar="SECONDS",
+        type=float,
+        default=25.0,
+        help="time for running jobs at the end (default: 25)",
+    )
+    parser.add_argument(
+        "--max-body", metavar="BYTES", type=int, default=MAX_BODY_BYTES, help="longest body (default: 1 MiB)"
+    )
+    parser.add_argument(
+        "--result-ttl",
+        metavar="SECONDS",
+        type=float,
+        default=RESULT_TTL_MS / 1000,
+        help="lifetime of stored results (default: a day)",
+    )
+    parser.add_argument("--log", choices=("auto", "json", "text"), default="auto", help="format of log lines")
+    parser.add_argument(
+        "--log-level",
+        choices=("DEBUG", "INFO", "WARNING", "ERROR"),
+        default="INFO",
+        help="lowest level shown",
+    )
+    parser.set_defaults(run=_run)
+
+
+def _run(options: argparse.Namespace) -> int:
+    host, port = _address(options.http)
+    settings = WorkerSettings(
+        targets=tuple(options.targets),
+        amqp_url=amqp_url(options),
+        redis_url=options.redis_url or None,
+        namespace=options.namespace,
+        strict=options.strict,
+        instance=options.name,
+        http_host=host,
+        http_port=port,
+        drain_s=options.drain,
+        max_body_bytes=options.max_body,
+        result_ttl_s=options.result_ttl,
+    )
+    telemetry.configure(service=settings.instance, style=options.log, level=options.log_level)
+    return asyncio.run(run(settings))
+
+
+def _address(text: str) -> tuple[str, int | None]:
+    if text == "off":
+        return "127.0.0.1", None
+    host, colon, port = text.rpartition(":")
+    if not colon or not port.isdigit() or int(port) > 65535:
+        raise UsageError(f"--http {text}: not HOST:PORT, for instance 0.0.0.0:9464, nor off")
+    return host.strip("[]") or "0.0.0.0", int(port)  # noqa: S104 -- ":9464" means every interface

@@ -1,0 +1,1 @@
+"""What penstock decides, without clock, socket, thread or random source."""

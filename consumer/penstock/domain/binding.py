@@ -1,0 +1,72 @@
+"""Arguments by name become a call."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from penstock.errors import DeclarationError
+
+_NAMED = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
+_VARIADIC = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+
+
+class InvalidArgs(Exception):  # noqa: N818 -- named after its code, INVALID_ARGS
+    """The arguments do not fit the parameters; the text names each of them."""
+
+
+class Binding:
+    """The parameters of one callable, by which jobs are called.
+
+    Args:
+        function: The callable. Positional-only parameters are bound by name too; `*args` and `**kwargs`
+            take nothing, because a caller in another language could not know what they mean.
+        name: The task's name, for messages.
+
+    Raises:
+        DeclarationError: Python cannot tell the callable's parameters.
+    """
+
+    def __init__(self, function: Callable[..., Any], name: str) -> None:
+        self._name = name
+        try:
+            parameters = inspect.signature(function).parameters.values()
+        except (TypeError, ValueError) as error:
+            raise DeclarationError(
+                f"{name}: Python cannot tell the parameters of {function!r}; wrap it in a function that names them"
+            ) from error
+        taken = [parameter for parameter in parameters if parameter.kind not in _VARIADIC]
+        self._positional = [p for p in taken if p.kind not in _NAMED]
+        self._known = frozenset(parameter.name for parameter in taken)
+        self._required = frozenset(p.name for p in taken if p.default is inspect.Parameter.empty)
+
+    def bind(self, args: Mapping[str, Any]) -> tuple[list[Any], dict[str, Any]]:
+        """Positional and keyword arguments for the call.
+
+        Raises:
+            InvalidArgs: A required argument is missing or an argument is unknown.
+        """
+        given = args.keys()
+        if not (self._required <= given <= self._known):
+            raise InvalidArgs(self._complaint(given))
+        if not self._positional:
+            return [], dict(args)
+        return self._split(args)
+
+    def _split(self, args: Mapping[str, Any]) -> tuple[list[Any], dict[str, Any]]:
+        """Take the positional-only ones out, in order; a gap is filled by the parameter's default."""
+        keywords = dict(args)
+        positional: list[Any] = []
+        last = max((i for i, p in enumerate(self._positional) if p.name in args), default=-1)
+        for parameter in self._positional[: last + 1]:
+            positional.append(keywords.pop(parameter.name, parameter.default))
+        return positional, keywords
+
+    def _complaint(self, given: Any) -> str:
+        missing = ", ".join(sorted(self._required - given))
+        unknown = ", ".join(sorted(set(given) - self._known))
+        parts = [f"missing {missing}"] if missing else []
+        parts += [f"unknown {unknown}"] if unknown else []
+        takes = ", ".join(sorted(self._known)) or "no arguments"
+        return f"{self._name}: {'; '.join(parts)} (it takes {takes})"

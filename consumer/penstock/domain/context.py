@@ -1,0 +1,50 @@
+"""What a task can know of the job that it runs."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from contextvars import ContextVar
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CurrentJob:
+    """The job that is running.
+
+    Attributes:
+        id: Its id, a UUIDv7; the same for every attempt, so it serves as idempotency key.
+        task: Its task.
+        attempt: Number of this attempt, from 1.
+        deadline_ms: Unix ms after which nobody waits for the result; None: no deadline.
+        meta: The caller's notes.
+    """
+
+    id: str
+    task: str
+    attempt: int
+    deadline_ms: int | None
+    meta: Mapping[str, str]
+
+    @property
+    def remaining(self) -> float | None:
+        """Seconds until the deadline, not below 0; None: no deadline."""
+        if self.deadline_ms is None:
+            return None
+        return max(0.0, self.deadline_ms / 1000 - time.time())
+
+
+#: Set by the child around each call.
+running: ContextVar[CurrentJob] = ContextVar("penstock_running_job")
+
+
+def current_job() -> CurrentJob:
+    """The job that the calling task runs.
+
+    Raises:
+        RuntimeError: Called outside a task.
+    """
+    try:
+        return running.get()
+    except LookupError:
+        raise RuntimeError("current_job() is known inside a task only") from None

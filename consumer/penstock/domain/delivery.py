@@ -1,0 +1,50 @@
+"""A job as the parent sees it: headers and properties, and a body that stays sealed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from penstock.wire.registry import ResultMode
+
+
+@dataclass(slots=True, kw_only=True)
+class Delivery:
+    """One hand-out of a job by the broker.
+
+    Attributes:
+        task: The task's name, from the routing key.
+        queue: The queue's name.
+        job_id: The job's id, from message_id.
+        attempt: Number of the attempt that this delivery starts, from 1.
+        deliveries: How often the broker has handed this message out, this time included.
+        version: Header x-task-version; None when absent.
+        deadline_ms: Header x-deadline, Unix ms; None: no deadline.
+        not_before_ms: Header x-not-before, Unix ms; None: at once.
+        mode: Where the result goes.
+        reply_to: Routing key of the requester on the replies exchange; None: nobody awaits a reply.
+        user: The producer's user; None when unknown.
+        priority: The message's priority; None when absent.
+        kept: Headers that travel with every copy, as they came.
+        body: job.v1 bytes, unread.
+        tag: The delivery tag, valid on `channel` only.
+        channel: The consumer that settles it; opaque here.
+    """
+
+    task: str
+    queue: str
+    job_id: str
+    attempt: int
+    deliveries: int
+    version: int | None
+    deadline_ms: int | None
+    not_before_ms: int | None
+    mode: ResultMode
+    reply_to: str | None
+    user: str | None
+    priority: int | None
+    kept: Mapping[str, Any]
+    body: bytes
+    tag: int
+    channel: Any

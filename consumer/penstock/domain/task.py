@@ -1,0 +1,79 @@
+"""What the parent knows of a queue and its tasks: the catalog that a short-lived child describes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from penstock.domain.lane import Processes
+from penstock.domain.retry import Retry
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaskSpec:
+    """A task without its code.
+
+    Attributes:
+        name: `<queue>.<function>`.
+        version: Version of its contract.
+        timeout_s: Seconds after which its child is killed; None: no limit but the broker's.
+        retry: Its policy; the exception classes stay in the child.
+    """
+
+    name: str
+    version: int
+    timeout_s: float | None
+    retry: Retry
+
+    def to_wire(self) -> dict[str, Any]:
+        """The task as the catalog carries it."""
+        return {
+            "name": self.name,
+            "version": self.version,
+            "timeout_s": self.timeout_s,
+            "retry": self.retry.numbers(),
+        }
+
+    @classmethod
+    def from_wire(cls, wire: Mapping[str, Any]) -> TaskSpec:
+        """The task as the parent reads it."""
+        return cls(
+            name=wire["name"],
+            version=wire["version"],
+            timeout_s=wire["timeout_s"],
+            retry=Retry.from_numbers(wire["retry"]),
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QueueSpec:
+    """A queue without its code.
+
+    Attributes:
+        name: The queue's name.
+        target: `MODULE:ATTRIBUTE`, where a child finds it.
+        lane: How its jobs run.
+        tasks: Its tasks by full name.
+    """
+
+    name: str
+    target: str
+    lane: Processes
+    tasks: Mapping[str, TaskSpec]
+
+    def to_wire(self) -> dict[str, Any]:
+        """The queue as the catalog carries it."""
+        tasks = [task.to_wire() for task in self.tasks.values()]
+        return {"name": self.name, "target": self.target, "lane": self.lane.to_wire(), "tasks": tasks}
+
+    @classmethod
+    def from_wire(cls, wire: Mapping[str, Any]) -> QueueSpec:
+        """The queue as the parent reads it."""
+        tasks = [TaskSpec.from_wire(task) for task in wire["tasks"]]
+        return cls(
+            name=wire["name"],
+            target=wire["target"],
+            lane=Processes.from_wire(wire["lane"]),
+            tasks={task.name: task for task in tasks},
+        )

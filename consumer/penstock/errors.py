@@ -1,0 +1,67 @@
+"""Every error that penstock raises to its users.
+
+PenstockError
+├── UsageError           a command line, URL or option is wrong
+├── DeclarationError     a Queue, task or Retry is declared wrongly (raised at import)
+├── CatalogError         the task module cannot be imported or described
+├── TopologyError        exchanges or queues are missing or different
+├── UnavailableError     RabbitMQ or Redis cannot be reached
+├── DeniedError          RabbitMQ or Redis refuses the user
+└── WorkerError          the worker cannot go on
+
+The text is for people: what happened and what to do. `exit` is the status with which a command ends.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from penstock.wire.registry import Exit
+
+
+class PenstockError(Exception):
+    """Something went wrong in penstock."""
+
+    exit: ClassVar[Exit] = Exit.SOFTWARE
+
+
+class UsageError(PenstockError):
+    """The command line, a URL or an option is wrong."""
+
+    exit = Exit.USAGE
+
+
+class DeclarationError(PenstockError):
+    """A queue, a task or a policy is declared wrongly."""
+
+    exit = Exit.CONFIG
+
+
+class CatalogError(PenstockError):
+    """The task module cannot be imported or described."""
+
+    exit = Exit.CONFIG
+
+
+class TopologyError(PenstockError):
+    """Exchanges or queues are missing or differ from the registry."""
+
+    exit = Exit.CONFIG
+
+
+class UnavailableError(PenstockError):
+    """RabbitMQ or Redis cannot be reached."""
+
+    exit = Exit.UNAVAILABLE
+
+
+class DeniedError(PenstockError):
+    """RabbitMQ or Redis refuses the user or its permissions."""
+
+    exit = Exit.NOPERM
+
+
+class WorkerError(PenstockError):
+    """The worker cannot go on."""
+
+    exit = Exit.SOFTWARE

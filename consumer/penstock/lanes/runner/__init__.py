@@ -1,0 +1,1 @@
+"""The child's side: it runs user code and speaks to its parent alone."""

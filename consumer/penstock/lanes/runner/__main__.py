@@ -1,0 +1,45 @@
+"""A child process: `python -m penstock.lanes.runner FD PARENT_PID run`, or `... describe MODULE:QUEUE ...`.
+
+FD is the child's end of the socketpair that its parent made.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import sys
+
+from penstock.lanes.frames import Kind, pack
+from penstock.lanes.runner.boot import describe, failure_text
+from penstock.lanes.runner.lifeline import die_with_parent
+from penstock.lanes.runner.processes import run
+from penstock.wire.registry import Exit
+
+
+def main(arguments: list[str]) -> int:
+    """Run one child from birth to end; returns its exit status."""
+    fd, parent_pid, mode, *targets = arguments
+    die_with_parent(int(parent_pid))
+    # Ctrl-C in a terminal is for the parent, which drains; SIGTERM keeps its default.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    parent = socket.socket(fileno=int(fd))
+    # What user code starts must not hold the line: its end tells the parent that the child is gone.
+    parent.set_inheritable(False)
+    sys.path.insert(0, os.getcwd())
+    try:
+        if mode == "describe":
+            catalog = [spec.to_wire() for spec in describe(targets)]
+            parent.sendall(pack(Kind.CATALOG, 0, [catalog]))
+        else:
+            run(parent)
+    except (BrokenPipeError, ConnectionResetError):
+        return Exit.OK  # the parent is gone, and with it the reason to run
+    except (Exception, SystemExit) as error:  # noqa: BLE001 -- user code may raise anything while it is imported
+        parent.sendall(pack(Kind.FAILED, 0, [failure_text(error)]))
+        return Exit.CONFIG
+    return Exit.OK
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

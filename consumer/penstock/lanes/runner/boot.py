@@ -1,0 +1,45 @@
+"""Importing user code: once to describe it, once in every child to run it."""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Iterable, Iterator
+
+from penstock.domain.task import QueueSpec
+from penstock.errors import DeclarationError
+from penstock.queue import Queue, resolve
+
+_TRACEBACK_BYTES = 8192
+
+
+def load(target: str) -> Queue:
+    """Import the queue at `MODULE:QUEUE`.
+
+    Raises:
+        DeclarationError: There is no queue. Whatever the import raises is passed on.
+    """
+    queue = resolve(target)
+    if not isinstance(queue, Queue):
+        raise DeclarationError(f"{target!r} is {type(queue).__name__}, not a penstock.Queue")
+    return queue
+
+
+def describe(targets: Iterable[str]) -> Iterator[QueueSpec]:
+    """The queues at these targets, without their code."""
+    for target in targets:
+        queue = load(target)
+        if not queue.tasks:
+            raise DeclarationError(f"queue {queue.name!r} ({target}) has no task")
+        yield queue.spec(target)
+
+
+def failure_text(error: BaseException) -> str:
+    """What to show of an import that failed: the traceback from the user's first line on, or one sentence."""
+    if isinstance(error, DeclarationError):
+        return str(error)
+    own = __name__.partition(".")[0]
+    frames = traceback.extract_tb(error.__traceback__)
+    user = [f for f in frames if f"/{own}/" not in f.filename and "importlib" not in f.filename]
+    lines = ["Traceback (most recent call last):\n", *traceback.format_list(user)] if user else []
+    lines += traceback.format_exception_only(error)
+    return "".join(lines)[-_TRACEBACK_BYTES:].rstrip()

@@ -1,0 +1,160 @@
+"""The slots of a lane: which child gets which job, and which job a dead child was running."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from operator import attrgetter
+from typing import Final
+
+from penstock.domain.delivery import Delivery
+from penstock.domain.lane import AHEAD_JOBS, AHEAD_S, moving_mean
+from penstock.lanes.child import Child
+from penstock.lanes.frames import Kind, pack
+
+#: What a job costs a child besides its run time, in seconds: reading, decoding, encoding, writing.
+_HANDLING_S: Final = 30e-6
+
+
+@dataclass(slots=True)
+class Assigned:
+    """A job in a child.
+
+    Attributes:
+        delivery: The job.
+        expected_s: How long it was expected to take; infinite when its task has not run yet.
+    """
+
+    delivery: Delivery
+    expected_s: float
+
+
+@dataclass(slots=True, eq=False)
+class Slot:
+    """One ready child and its jobs: the first one runs, the others wait in its socket.
+
+    Attributes:
+        child: The process.
+        jobs: Its jobs by frame number, oldest first.
+        expected_s: Sum of what they are expected to take.
+        head_since: When the first one became the first, by the loop's clock.
+        proven: Whether the child has finished a job since it started.
+    """
+
+    child: Child
+    jobs: dict[int, Assigned] = field(default_factory=dict)
+    expected_s: float = 0.0
+    head_since: float = 0.0
+    proven: bool = False
+
+    def head(self) -> tuple[int, Delivery] | None:
+        """The number and the job that runs, if any."""
+        for number, assigned in self.jobs.items():
+            return number, assigned.delivery
+        return None
+
+
+class Slots:
+    """Hands waiting jobs to children.
+
+    An idle child comes first; otherwise a job is sent ahead to the child that is expected to be free soonest,
+    if that is within AHEAD_S. Everything else waits here, in order.
+
+    Args:
+        clock: The loop's clock, in seconds.
+    """
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self._ready: list[Slot] = []
+        self._waiting: deque[Delivery] = deque()
+        self._means: dict[str, float] = {}
+        self._number = 0
+        #: Moving mean of the run time over all tasks, in seconds; None before the first.
+        self.mean_s: float | None = None
+
+    @property
+    def waiting(self) -> int:
+        """Jobs that no child has."""
+        return len(self._waiting)
+
+    @property
+    def ready(self) -> Iterable[Slot]:
+        """The slots whose child is ready."""
+        return self._ready
+
+    @property
+    def in_children(self) -> int:
+        """Jobs that a child has."""
+        return sum(len(slot.jobs) for slot in self._ready)
+
+    def submit(self, delivery: Delivery) -> None:
+        """Queue a job; `dispatch` hands it out."""
+        self._waiting.append(delivery)
+
+    def take_waiting(self) -> list[Delivery]:
+        """Remove and return the jobs that no child has."""
+        taken = list(self._waiting)
+        self._waiting.clear()
+        return taken
+
+    def add(self, child: Child) -> Slot:
+        """A child has become ready."""
+        slot = Slot(child)
+        self._ready.append(slot)
+        return slot
+
+    def remove(self, slot: Slot) -> list[Delivery]:
+        """A child is gone; returns its jobs, the running one first."""
+        self._ready.remove(slot)
+        return [assigned.delivery for assigned in slot.jobs.values()]
+
+    def put_back(self, deliveries: list[Delivery]) -> None:
+        """Jobs that were not started go to the front, in their order."""
+        self._waiting.extendleft(reversed(deliveries))
+
+    def dispatch(self) -> None:
+        """Hand out what can be handed out."""
+        waiting, ready = self._waiting, self._ready
+        while waiting and ready:
+            slot = min(ready, key=_by_expected)
+            if slot.jobs and (slot.expected_s > AHEAD_S or len(slot.jobs) >= AHEAD_JOBS):
+                return
+            self._assign(slot, waiting.popleft())
+
+    def _assign(self, slot: Slot, delivery: Delivery) -> None:
+        self._number = number = (self._number + 1) & 0xFFFFFFFF
+        expected = self._means.get(delivery.task, float("inf")) + _HANDLING_S
+        if not slot.jobs:
+            slot.head_since = self._clock()
+            slot.expected_s = 0.0
+        slot.jobs[number] = Assigned(delivery, expected)
+        slot.expected_s += expected
+        meta = (
+            delivery.task,
+            delivery.job_id,
+            delivery.attempt,
+            delivery.version,
+            delivery.deadline_ms,
+        )
+        slot.child.send(pack(Kind.JOB, number, meta, delivery.body))
+
+    def finished(self, slot: Slot, number: int, run_s: float) -> Delivery | None:
+        """A child has answered a job; None: the slot has no such job."""
+        assigned = slot.jobs.pop(number, None)
+        if assigned is None:
+            return None
+        slot.proven = True
+        slot.head_since = self._clock()
+        if slot.jobs and assigned.expected_s < float("inf"):
+            slot.expected_s -= assigned.expected_s
+        else:
+            slot.expected_s = sum(other.expected_s for other in slot.jobs.values())
+        task = assigned.delivery.task
+        self._means[task] = moving_mean(self._means.get(task), run_s)
+        self.mean_s = moving_mean(self.mean_s, run_s)
+        return assigned.delivery
+
+
+_by_expected = attrgetter("expected_s")

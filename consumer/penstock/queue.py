@@ -1,0 +1,181 @@
+"""Queue, task and expose: declarations that do no I/O."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, ParamSpec, TypeVar, overload
+
+from penstock.domain.binding import Binding
+from penstock.domain.lane import Processes
+from penstock.domain.retry import NO_RETRY, Retry
+from penstock.domain.task import QueueSpec, TaskSpec
+from penstock.errors import DeclarationError
+from penstock.wire.headers import is_queue, is_task
+from penstock.wire.registry import GRAMMAR_QUEUE, MAX_TIMEOUT_MS
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Task:
+    """A named callable of a queue, as the child knows it."""
+
+    spec: TaskSpec
+    function: Callable[..., Any]
+    binding: Binding
+    retry: Retry
+
+
+@dataclass(slots=True)
+class Queue:
+    """A queue of tasks: the unit of scaling, permission and isolation.
+
+        stats = Queue("stats", lane=Processes(4))
+
+        @stats.task(timeout=30, retry=Retry(attempts=5))
+        def describe(values: list[float]) -> dict[str, float]: ...
+
+        stats.expose("numpy.linalg:norm")
+
+    Args:
+        name: Letters, digits, `-` and `_`; the first word of its tasks' names.
+        lane: How its jobs run. Defaults to `Processes()`, one child per core.
+
+    Raises:
+        DeclarationError: The name or a declaration is wrong.
+    """
+
+    name: str
+    lane: Processes = field(default_factory=Processes)
+    tasks: dict[str, Task] = field(default_factory=dict, init=False)
+    startup_hooks: list[Callable[[], Any]] = field(default_factory=list, init=False)
+
+    def __post_init__(self) -> None:
+        """Check the name."""
+        if not is_queue(self.name):
+            raise DeclarationError(f"queue name {self.name!r} does not match {GRAMMAR_QUEUE}")
+
+    @overload
+    def task(self, function: Callable[P, R], /) -> Callable[P, R]: ...
+    @overload
+    def task(
+        self,
+        /,
+        *,
+        name: str | None = None,
+        version: int = 1,
+        timeout: float | None = None,
+        retry: Retry | None = None,
+    ) -> Callable[[Callable[P, R]], Callable[P, R]]: ...
+    def task(
+        self,
+        function: Callable[P, R] | None = None,
+        /,
+        *,
+        name: str | None = None,
+        version: int = 1,
+        timeout: float | None = None,
+        retry: Retry | None = None,
+    ) -> Callable[P, R] | Callable[[Callable[P, R]], Callable[P, R]]:
+        """Register a function as a task; the function itself is returned unchanged.
+
+        Args:
+            function: The function, when the decorator is used without parentheses.
+            name: The task's name within the queue. Defaults to the function's own.
+            version: Version of the contract, from 1. Defaults to 1.
+            timeout: Seconds after which the attempt ends and its child is killed. Defaults to no limit.
+            retry: When it is tried again. Defaults to one attempt.
+
+        Raises:
+            DeclarationError: A name is taken or malformed, or a number is out of range.
+        """
+
+        def register(decorated: Callable[P, R]) -> Callable[P, R]:
+            own = name or str(getattr(decorated, "__name__", ""))
+            self._add(own, decorated, version=version, timeout=timeout, retry=retry)
+            return decorated
+
+        return register if function is None else register(function)
+
+    def expose(
+        self,
+        target: str,
+        *,
+        name: str | None = None,
+        version: int = 1,
+        timeout: float | None = None,
+        retry: Retry | None = None,
+    ) -> None:
+        """Register a library's callable as a task, without a wrapper.
+
+        Args:
+            target: `MODULE:CALLABLE`, for instance `numpy.linalg:norm`.
+            name: The task's name within the queue. Defaults to the callable's own, here `norm`.
+            version: As in `task`.
+            timeout: As in `task`.
+            retry: As in `task`.
+
+        Raises:
+            DeclarationError: The callable cannot be imported, or as in `task`.
+        """
+        function = resolve(target)
+        if not callable(function):
+            raise DeclarationError(f"{self.name}.expose({target!r}): this is no callable")
+        own = name or target.rpartition(":")[2].rpartition(".")[2]
+        self._add(own, function, version=version, timeout=timeout, retry=retry)
+
+    def startup(self, hook: Callable[[], R]) -> Callable[[], R]:
+        """Register a function that every child calls once before its first job (load a model, warm a cache)."""
+        self.startup_hooks.append(hook)
+        return hook
+
+    def spec(self, target: str) -> QueueSpec:
+        """The queue without its code; `target` is where a child finds it."""
+        tasks = {name: task.spec for name, task in self.tasks.items()}
+        return QueueSpec(name=self.name, target=target, lane=self.lane, tasks=tasks)
+
+    def _add(
+        self,
+        own: str,
+        function: Callable[..., Any],
+        *,
+        version: int,
+        timeout: float | None,
+        retry: Retry | None,
+    ) -> None:
+        full = f"{self.name}.{own}"
+        if not is_task(full):
+            raise DeclarationError(f"task name {full!r} is malformed; give it another with name=")
+        if full in self.tasks:
+            raise DeclarationError(f"task {full} is declared twice")
+        if version < 1:
+            raise DeclarationError(f"{full}: version must be at least 1, not {version}")
+        if timeout is not None and not 0 < timeout <= MAX_TIMEOUT_MS / 1000:
+            raise DeclarationError(
+                f"{full}: timeout must be above 0 and at most {MAX_TIMEOUT_MS // 1000} s, not {timeout}"
+            )
+        policy = retry or NO_RETRY
+        spec = TaskSpec(name=full, version=version, timeout_s=timeout, retry=policy)
+        self.tasks[full] = Task(spec=spec, function=function, binding=Binding(function, full), retry=policy)
+
+
+def resolve(target: str) -> Any:
+    """The object at `MODULE:ATTRIBUTE[.ATTRIBUTE ...]`.
+
+    Raises:
+        DeclarationError: The text is malformed, or there is no such attribute. What the module itself raises
+            while it is imported is passed on as it is.
+    """
+    module_name, colon, path = target.partition(":")
+    if not (module_name and colon and path):
+        raise DeclarationError(f"{target!r} is not MODULE:NAME, for instance numpy.linalg:norm")
+    found: Any = importlib.import_module(module_name)
+    for part in path.split("."):
+        try:
+            found = getattr(found, part)
+        except AttributeError:
+            raise DeclarationError(f"{target!r}: {found!r} has no attribute {part!r}") from None
+    return found

@@ -1,0 +1,1 @@
+"""Where results go: the only room that imports redis."""

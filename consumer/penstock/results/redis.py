@@ -1,0 +1,145 @@
+"""Results under a Redis key: the writes of one turn of the loop leave in one pipeline."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from typing import Any, Final, NamedTuple
+
+import redis.asyncio
+from redis import exceptions
+
+from penstock.errors import DeniedError, PenstockError, UnavailableError, UsageError
+from penstock.wire.registry import REDIS_RESULT_CHANNEL, REDIS_RESULT_KEY, Event
+
+_log = logging.getLogger(__name__)
+
+#: Most writes in one pipeline.
+_BATCH: Final = 512
+#: Seconds for one pipeline, connecting included.
+_TIMEOUT_S: Final = 5.0
+#: Longest wait between two tries while Redis is away, in seconds.
+_BACKOFF_CAP_S: Final = 5.0
+
+
+class _Write(NamedTuple):
+    job_id: str
+    body: bytes
+    reply_to: str | None
+    done: Callable[[bool], None]
+
+
+class RedisResults:
+    """A ResultStore on Redis.
+
+    Args:
+        url: `redis://`, `rediss://` or `unix://`.
+        namespace: Prefix of keys and channels.
+        ttl_ms: Lifetime of a result in milliseconds.
+
+    Raises:
+        UsageError: The URL is malformed.
+    """
+
+    def __init__(self, url: str, *, namespace: str, ttl_ms: int) -> None:
+        try:
+            self._client = redis.asyncio.Redis.from_url(
+                url, socket_timeout=_TIMEOUT_S, socket_connect_timeout=_TIMEOUT_S
+            )
+        except ValueError as error:
+            raise UsageError(f"Redis URL is malformed: {error}") from error
+        self._key = REDIS_RESULT_KEY.replace("{namespace}", namespace)
+        self._channel = REDIS_RESULT_CHANNEL.replace("{namespace}", namespace)
+        self._ttl_ms = ttl_ms
+        self._writes: list[_Write] = []
+        self._wake = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+        self.up = False
+
+    async def open(self) -> None:
+        """Make sure that Redis answers, then take writes.
+
+        Raises:
+            UnavailableError: It does not answer.
+            DeniedError: It refuses the user or the password.
+        """
+        try:
+            await self._client.ping()
+        except (exceptions.RedisError, OSError) as error:
+            raise _translated(error) from error
+        self.up = True
+        self._task = asyncio.create_task(self._run(), name="penstock-redis")
+
+    async def close(self) -> None:
+        """Stop; writes that are not certain yet are dropped, their jobs will be redelivered."""
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.wait([self._task])
+        await self._client.aclose()
+
+    @property
+    def pending(self) -> int:
+        """Writes that are not certain yet."""
+        return len(self._writes)
+
+    def put(self, job_id: str, body: bytes, reply_to: str | None, done: Callable[[bool], None]) -> None:
+        """See ResultStore.put."""
+        self._writes.append(_Write(job_id, body, reply_to, done))
+        self._wake.set()
+
+    async def _run(self) -> None:
+        tries = 0
+        while True:
+            await self._wake.wait()
+            batch = self._writes[:_BATCH]
+            try:
+                answers = await self._send(batch)
+            except (exceptions.RedisError, OSError, TimeoutError) as error:
+                self._set_up(False, error)
+                # Written or not, writing again is harmless: the first result stays.
+                await asyncio.sleep(min(_BACKOFF_CAP_S, 0.1 * 2.0**tries))
+                tries = min(tries + 1, 10)
+                continue
+            tries = 0
+            self._set_up(True, None)
+            del self._writes[: len(batch)]
+            if not self._writes:
+                self._wake.clear()
+            for write, answer in zip(batch, answers, strict=True):
+                write.done(answer is not None)
+
+    async def _send(self, batch: list[_Write]) -> list[Any]:
+        """One pipeline of SET NX and PUBLISH; returns the answers to the SETs, None where a key was there."""
+        commands: list[tuple[Any, ...]] = []
+        sets: list[int] = []
+        for write in batch:
+            key = self._key.replace("{job_id}", write.job_id)
+            sets.append(len(commands))
+            commands.append(("SET", key, write.body, "NX", "PX", self._ttl_ms))
+            if write.reply_to is not None:
+                channel = self._channel.replace("{reply_to}", write.reply_to)
+                commands.append(("PUBLISH", channel, write.job_id))
+        pipeline = self._client.pipeline(transaction=False)
+        for command in commands:
+            pipeline.execute_command(*command)
+        answers = await pipeline.execute()
+        return [answers[index] for index in sets]
+
+    def _set_up(self, up: bool, error: BaseException | None) -> None:
+        if up == self.up:
+            return
+        self.up = up
+        if up:
+            _log.info("Redis answers again", extra={"event": Event.REDIS_AVAILABLE})
+        else:
+            _log.error(
+                "Redis does not take results; their jobs stay unacknowledged and the write is tried again",
+                extra={"event": Event.REDIS_UNAVAILABLE, "reason": str(error)},
+            )
+
+
+def _translated(error: BaseException) -> PenstockError:
+    if isinstance(error, exceptions.AuthenticationError | exceptions.NoPermissionError):
+        return DeniedError(f"Redis refuses the user or the password: {error}")
+    return UnavailableError(f"Redis cannot be reached: {error}")

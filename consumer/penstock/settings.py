@@ -1,0 +1,79 @@
+"""What a worker is told: built once, checked at once, then frozen."""
+
+from __future__ import annotations
+
+import os
+import re
+import secrets
+import socket
+from dataclasses import dataclass, field
+
+from penstock.errors import UsageError
+from penstock.wire.headers import is_namespace
+from penstock.wire.registry import HARD_MAX_BODY_BYTES, MAX_BODY_BYTES, NAMESPACE, RESULT_TTL_MS
+
+
+def default_instance() -> str:
+    """A name that no other worker has: host, process, four random digits."""
+    host = re.sub(r"[^A-Za-z0-9_-]", "-", socket.gethostname())[:40]
+    return f"{host}-{os.getpid()}-{secrets.token_hex(2)}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkerSettings:
+    """The settings of one worker.
+
+    Attributes:
+        targets: The queues, each `MODULE:QUEUE`.
+        amqp_url: RabbitMQ, `amqp://` or `amqps://`.
+        redis_url: Redis for stored results; None: this worker stores none.
+        namespace: Prefix of exchanges, queues and keys. Defaults to `penstock`.
+        strict: Production mode: the topology is verified, never declared, and jobs must name their user.
+            Defaults to False: missing exchanges and queues are declared.
+        instance: The worker's own part of its name. Defaults to host, process id and a random suffix.
+        http_host: Where /livez, /readyz and /metrics are served. Defaults to 127.0.0.1.
+        http_port: Their port; 0: any free one; None: not served. Defaults to 9464.
+        connect_timeout_s: Seconds to reach RabbitMQ at the start. Defaults to 10.
+        drain_s: Seconds that running jobs have after SIGTERM. Defaults to 25, which fits the 30 of Kubernetes.
+        max_body_bytes: Longest body that is read or written. Defaults to 1 MiB, at most 16 MiB.
+        result_ttl_s: Lifetime of stored results in seconds. Defaults to a day.
+
+    Raises:
+        UsageError: A value is out of range; the message names all of them.
+    """
+
+    targets: tuple[str, ...]
+    amqp_url: str
+    redis_url: str | None = None
+    namespace: str = NAMESPACE
+    strict: bool = False
+    instance: str = field(default_factory=default_instance)
+    http_host: str = "127.0.0.1"
+    http_port: int | None = 9464
+    connect_timeout_s: float = 10.0
+    drain_s: float = 25.0
+    max_body_bytes: int = MAX_BODY_BYTES
+    result_ttl_s: float = RESULT_TTL_MS / 1000
+
+    def __post_init__(self) -> None:
+        """Check all values at once."""
+        rules = (
+            (not self.targets, "name at least one queue as MODULE:QUEUE"),
+            (
+                not is_namespace(self.namespace),
+                f"namespace {self.namespace!r} has other characters than A-Z a-z 0-9 _ -",
+            ),
+            (
+                not re.fullmatch(r"[A-Za-z0-9_-]{1,64}", self.instance),
+                f"name {self.instance!r} has other characters than A-Z a-z 0-9 _ -, or more than 64",
+            ),
+            (self.drain_s < 0, f"drain time {self.drain_s} is below 0"),
+            (
+                not 1024 <= self.max_body_bytes <= HARD_MAX_BODY_BYTES,
+                f"longest body {self.max_body_bytes} is not between 1024 and {HARD_MAX_BODY_BYTES}",
+            ),
+            (self.result_ttl_s < 1, f"result lifetime {self.result_ttl_s} is below 1 s"),
+        )
+        problems = [text for wrong, text in rules if wrong]
+        if problems:
+            raise UsageError("; ".join(problems))

@@ -1,0 +1,1 @@
+"""One replica: the parent process. Read `pipeline` first."""

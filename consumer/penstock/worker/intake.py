@@ -1,0 +1,154 @@
+"""What arrives: AMQP's properties and headers become a Delivery, and some are refused at the door."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from penstock.domain.delivery import Delivery
+from penstock.domain.outcome import Outcome, OutcomeKind
+from penstock.domain.task import QueueSpec
+from penstock.domain.topology import Topology, task_of_returned
+from penstock.wire.failure import Failure
+from penstock.wire.headers import int_header, is_job_id, is_reply_to, is_task, queue_of, str_header
+from penstock.wire.registry import (
+    HEADER_ATTEMPT,
+    HEADER_CONTRACT,
+    HEADER_DEADLINE,
+    HEADER_NOT_BEFORE,
+    HEADER_RESULT_MODE,
+    HEADER_TASK_VERSION,
+    HEADER_TRACEPARENT,
+    HEADER_TRACESTATE,
+    HEADER_USER,
+    TYPE_JOB,
+    ErrorCode,
+    ResultMode,
+)
+
+#: Headers that travel with every copy as they came.
+_KEPT: Final = (HEADER_TRACEPARENT, HEADER_TRACESTATE, HEADER_CONTRACT)
+_MODES: Final = {mode.value: mode for mode in ResultMode}
+
+#: A job that is due within this many milliseconds is run now: a hop costs more than it gains.
+_DUE_TOLERANCE_MS: Final = 500
+
+
+class Intake:
+    """Reads the deliveries of one queue.
+
+    Args:
+        spec: The queue.
+        topology: Names of the namespace.
+        strict: Production mode: a job must say who sent it, and replies go to its sender only.
+        stores_results: Whether this worker can keep results in Redis.
+        max_body_bytes: Longest body that is taken.
+    """
+
+    def __init__(
+        self, spec: QueueSpec, topology: Topology, *, strict: bool, stores_results: bool, max_body_bytes: int
+    ) -> None:
+        self._spec = spec
+        self._return_exchange = topology.name("return")
+        self._strict = strict
+        self._stores_results = stores_results
+        self._max_body_bytes = max_body_bytes
+
+    def read(self, channel: Any, method: Any, properties: Any, body: bytes) -> Delivery:
+        """A delivery as the parent sees it. Never fails: what is wrong is for `refuse` to find."""
+        headers = properties.headers or {}
+        returned = method.exchange == self._return_exchange
+        task = task_of_returned(method.routing_key) if returned else method.routing_key
+        reply_to = properties.reply_to
+        mode = _MODES.get(str_header(headers, HEADER_RESULT_MODE) or "")
+        if mode is None:
+            mode = ResultMode.REPLY if reply_to else ResultMode.NONE
+        kept = {name: headers[name] for name in _KEPT if name in headers} if headers else {}
+        return Delivery(
+            task=task,
+            queue=self._spec.name,
+            job_id=properties.message_id or "",
+            attempt=max(1, int_header(headers, HEADER_ATTEMPT) or 1),
+            deliveries=1 + (int_header(headers, "x-delivery-count") or 0),
+            version=int_header(headers, HEADER_TASK_VERSION),
+            deadline_ms=int_header(headers, HEADER_DEADLINE),
+            not_before_ms=int_header(headers, HEADER_NOT_BEFORE),
+            mode=mode,
+            reply_to=reply_to,
+            # Only workers write to the retry exchange, so only there the header can be believed.
+            user=properties.user_id or (str_header(headers, HEADER_USER) if returned else None),
+            priority=properties.priority,
+            kept=kept,
+            body=body,
+            tag=method.delivery_tag,
+            channel=channel,
+        )
+
+    def refuse(self, delivery: Delivery, message_type: str | None, now_ms: int) -> Outcome | None:
+        """Why a delivery is not run, as an outcome; None: run it."""
+        for rule in (self._envelope, self._sender, self._task, self._result):
+            if (failure := rule(delivery, message_type)) is not None:
+                return Outcome(OutcomeKind.UNDECODABLE, failure=failure)
+        if delivery.deadline_ms is not None and now_ms >= delivery.deadline_ms:
+            text = f"{delivery.task}: the deadline passed before the job started"
+            return Outcome(OutcomeKind.EXPIRED, failure=_failure(ErrorCode.EXPIRED, text))
+        return None
+
+    @staticmethod
+    def waits(delivery: Delivery, now_ms: int) -> bool:
+        """Whether the job is not due yet."""
+        return delivery.not_before_ms is not None and delivery.not_before_ms - now_ms > _DUE_TOLERANCE_MS
+
+    def _envelope(self, delivery: Delivery, message_type: str | None) -> Failure | None:
+        if message_type != TYPE_JOB:
+            text = f"message type {message_type!r}: this worker reads {TYPE_JOB}"
+            return _failure(ErrorCode.UNSUPPORTED_ENVELOPE, text)
+        if not is_job_id(delivery.job_id):
+            return _failure(ErrorCode.BAD_ENVELOPE, f"message_id {delivery.job_id!r} is no UUIDv7")
+        if len(delivery.body) > self._max_body_bytes:
+            text = f"the body has {len(delivery.body)} bytes, the limit is {self._max_body_bytes}"
+            return _failure(ErrorCode.TOO_LARGE, text)
+        return None
+
+    def _sender(self, delivery: Delivery, _: str | None) -> Failure | None:
+        if delivery.reply_to and not is_reply_to(delivery.reply_to):
+            return _failure(
+                ErrorCode.BAD_ENVELOPE, f"reply_to {delivery.reply_to!r} is not <user>.<instance>"
+            )
+        if not self._strict:
+            return None
+        if not delivery.user:
+            return _failure(ErrorCode.BAD_ENVELOPE, "the message has no user_id, which --strict requires")
+        if delivery.reply_to and delivery.reply_to.partition(".")[0] != delivery.user:
+            text = f"reply_to {delivery.reply_to!r} does not belong to user {delivery.user!r}"
+            return _failure(ErrorCode.ENVELOPE_MISMATCH, text)
+        return None
+
+    def _task(self, delivery: Delivery, _: str | None) -> Failure | None:
+        name = delivery.task
+        task = self._spec.tasks.get(name)
+        if task is not None:
+            if delivery.version is None or delivery.version == task.version:
+                return None
+            text = (
+                f"{name}: version {delivery.version} was asked for, this worker serves version {task.version}"
+            )
+            return _failure(ErrorCode.UNSUPPORTED_TASK_VERSION, text)
+        if not is_task(name):
+            return _failure(ErrorCode.BAD_ENVELOPE, f"routing key {name!r} is not <queue>.<function>")
+        if queue_of(name) != self._spec.name:
+            text = f"task {name} came through queue {self._spec.name}"
+            return _failure(ErrorCode.ENVELOPE_MISMATCH, text)
+        known = ", ".join(sorted(self._spec.tasks))
+        return _failure(ErrorCode.UNSUPPORTED_TASK, f"{name}: no such task (known: {known})")
+
+    def _result(self, delivery: Delivery, _: str | None) -> Failure | None:
+        if delivery.mode in (ResultMode.STORED, ResultMode.REPLY_AND_STORED) and not self._stores_results:
+            text = (
+                f"{delivery.task}: a stored result was asked for, but this worker has no Redis (--redis-url)"
+            )
+            return _failure(ErrorCode.INTERNAL, text)
+        return None
+
+
+def _failure(code: ErrorCode, message: str) -> Failure:
+    return Failure(code=code, message=message, retryable=False)
