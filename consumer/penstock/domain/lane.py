@@ -60,7 +60,7 @@ class Processes:
 #: Expected work, in seconds, that may wait in a child's socket.
 AHEAD_S: Final = 0.005
 #: Most jobs in one child, the running one included.
-AHEAD_JOBS: Final = 32
+AHEAD_JOBS: Final = 64
 #: Prefetch per slot that is always granted: one running, one at hand.
 PREFETCH_PER_SLOT: Final = 2
 #: Additional prefetch of a queue while its jobs are short.

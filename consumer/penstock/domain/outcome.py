@@ -21,9 +21,11 @@ class OutcomeKind(StrEnum):
     UNDECODABLE = "undecodable"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Outcome:
     """How an attempt ended and what is known of it.
+
+    Not frozen, because one is made for every job and freezing triples that cost; nobody changes it.
 
     Attributes:
         kind: Which of the seven.

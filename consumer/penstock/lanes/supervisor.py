@@ -30,6 +30,7 @@ _END_S: Final = 2.0
 _KILL_S: Final = 5.0
 #: How often running jobs are held against their timeouts, in seconds.
 _TICK_S: Final = 0.05
+_KINDS: Final = {kind.value: kind for kind in OutcomeKind}
 
 
 class SlotState(StrEnum):
@@ -349,10 +350,10 @@ def _outcome(frame: Frame) -> Outcome:
     """An OUTCOME frame as the parent judges it."""
     kind, run_us, *failed = frame.meta
     if not failed:
-        return Outcome(OutcomeKind(kind), frame.body, run_s=run_us / 1e6)
+        return Outcome(_KINDS[kind], frame.body, run_s=run_us / 1e6)
     code, message, retryable, delay_s, trace = failed
     failure = Failure(code=code, message=message, retryable=retryable)
-    return Outcome(OutcomeKind(kind), frame.body, failure, delay_s=delay_s, run_s=run_us / 1e6, trace=trace)
+    return Outcome(_KINDS[kind], frame.body, failure, delay_s=delay_s, run_s=run_us / 1e6, trace=trace)
 
 
 def _lost(delivery: Delivery, how: str) -> Outcome:
