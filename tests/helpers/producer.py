@@ -8,7 +8,6 @@ import uuid
 from typing import Any, Self
 
 import pika
-
 from penstock.domain.topology import Topology
 from penstock.wire.job import Job, encode_job
 from penstock.wire.result import Result, decode_result
@@ -58,9 +57,7 @@ class Producer:
         body = given.pop("body", None)
         if body is None:
             now = int(time.time() * 1000)
-            body = encode_job(
-                Job(id=job_id, task=task, tv=1, args=args or {}, created_at=now, deadline=deadline)
-            )
+            body = encode_job(Job(id=job_id, task=task, tv=1, args=args or {}, created_at=now, deadline=deadline))
         properties = {
             "message_id": job_id,
             "correlation_id": job_id,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import os
 import time
+from pathlib import Path
 from typing import Any
 
 from penstock import Processes, Queue, Retry, current_job
@@ -27,6 +28,11 @@ def noop() -> None:
 
 @t.task
 def add(a: int, b: int = 10) -> int:
+    return a + b
+
+
+@t.task(name="sum")
+def sum_of(a: int, b: int) -> int:
     return a + b
 
 
@@ -83,8 +89,7 @@ def unfit() -> object:
 @t.task
 def hold(path: str, seconds: float) -> float:
     """Say by a file that it has begun, then take its time."""
-    with open(path, "w") as begun:
-        begun.write(current_job().id)
+    Path(path).write_text(current_job().id)
     time.sleep(seconds)
     return seconds
 

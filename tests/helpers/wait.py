@@ -9,7 +9,7 @@ from typing import TypeVar
 T = TypeVar("T")
 
 
-def until(condition: Callable[[], T], what: str, seconds: float = 20.0) -> T:
+def until(condition: Callable[[], T | None], what: str, seconds: float = 20.0) -> T:
     """Poll `condition` until it is true; returns its value, or fails naming what was awaited."""
     deadline = time.monotonic() + seconds
     while True:

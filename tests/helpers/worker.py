@@ -37,9 +37,7 @@ class WorkerProcess:
 
     def records(self, event: str) -> list[dict[str, Any]]:
         """Its log records of one event."""
-        lines = [
-            json.loads(line) for line in self.log.splitlines() if line.startswith("{") and line.endswith("}")
-        ]
+        lines = [json.loads(line) for line in self.log.splitlines() if line.startswith("{") and line.endswith("}")]
         return [line for line in lines if line.get("event") == event]
 
     def await_ready(self) -> WorkerProcess:
@@ -87,9 +85,7 @@ class WorkerProcess:
             raise
 
 
-def run_worker(
-    *arguments: str, environment: dict[str, str] | None = None
-) -> subprocess.CompletedProcess[str]:
+def run_worker(*arguments: str, environment: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
     """Run a worker that is expected to end by itself."""
     return subprocess.run(
         [sys.executable, "-m", "penstock", "worker", *arguments, "--http", "off"],

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
 from penstock.wire.job import Job, encode_job
 from penstock.wire.result import Result
+
 from tests.helpers.producer import Producer, new_id
 from tests.helpers.wait import until
 from tests.helpers.worker import WorkerProcess
@@ -65,9 +65,7 @@ def test_an_exception_that_is_never_retried_ends_at_the_first_attempt(running: P
     ("args", "said"),
     [({"b": 1}, "missing a"), ({"a": 1, "c": 2}, "unknown c"), ({"c": 1}, "missing a; unknown c")],
 )
-def test_wrong_arguments_are_refused_by_name_and_not_kept(
-    running: Producer, args: dict[str, Any], said: str
-) -> None:
+def test_wrong_arguments_are_refused_by_name_and_not_kept(running: Producer, args: dict[str, Any], said: str) -> None:
     result = running.call("t.add", args)
     assert (code(result), result.attempt) == ("INVALID_ARGS", 0)
     assert result.error is not None
@@ -108,9 +106,7 @@ def test_what_cannot_run_is_answered_with_a_code_and_kept(
 
 
 def test_a_message_without_a_proper_id_is_kept(running: Producer) -> None:
-    running.enqueue(
-        "t.add", {"a": 1}, message_id=new_id(), correlation_id="x", body=b"\x80", type="job.v1", app_id="a"
-    )
+    running.enqueue("t.add", {"a": 1}, message_id=new_id(), correlation_id="x", body=b"\x80", type="job.v1", app_id="a")
     until(lambda: running.take("dead.t"), "the dead job")
     running.channel.basic_publish(running.topology.name("jobs"), "t.add", b"\x80", mandatory=True)
     _, properties, _ = until(lambda: running.take("dead.t"), "the dead job")
@@ -119,9 +115,7 @@ def test_a_message_without_a_proper_id_is_kept(running: Producer) -> None:
 
 def test_expired_work_is_not_started(running: Producer, tmp_path: Path) -> None:
     begun = tmp_path / "begun"
-    result = running.call(
-        "t.hold", {"path": str(begun), "seconds": 0.0}, deadline=int(time.time() * 1000) - 1
-    )
+    result = running.call("t.hold", {"path": str(begun), "seconds": 0.0}, deadline=int(time.time() * 1000) - 1)
     assert (code(result), result.attempt) == ("EXPIRED", 0)
     assert not begun.exists()
 

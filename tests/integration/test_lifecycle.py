@@ -78,9 +78,7 @@ def test_children_die_with_their_parent_even_while_they_run(
     until(lambda: not any(alive(pid) for pid in children), "no orphan is left")
 
 
-def test_the_worker_comes_back_after_its_connections_were_closed(
-    producer: Producer, worker: WorkerProcess
-) -> None:
+def test_the_worker_comes_back_after_its_connections_were_closed(producer: Producer, worker: WorkerProcess) -> None:
     assert producer.call("t.add", {"a": 1}).value == 11
     instance = worker.records("worker.ready")[0]["worker"].partition(".")[2]
 
@@ -105,8 +103,7 @@ def test_probes_and_metrics_are_served(producer: Producer, worker: WorkerProcess
     assert json.loads(worker.get("/readyz")[1]) == {"ready": True, "reasons": []}
     until(
         lambda: (
-            'penstock_jobs_finished_total{outcome="succeeded",queue="t",task="t.add"} 1.0'
-            in worker.get("/metrics")[1]
+            'penstock_jobs_finished_total{outcome="succeeded",queue="t",task="t.add"} 1.0' in worker.get("/metrics")[1]
         ),
         "the job is counted",
     )
@@ -119,9 +116,12 @@ def test_probes_and_metrics_are_served(producer: Producer, worker: WorkerProcess
 
 def test_a_queue_that_is_deleted_is_noticed(producer: Producer, worker: WorkerProcess) -> None:
     producer.channel.queue_delete(producer.topology.work_queue("t"))
-    status, text = until(
-        lambda: (answer := worker.get("/readyz"))[0] == 503 and answer, "the worker is not ready"
-    )
+
+    def not_ready() -> tuple[int, str] | None:
+        answer = worker.get("/readyz")
+        return answer if answer[0] == 503 else None
+
+    status, text = until(not_ready, "the worker is not ready")
     assert status == 503
     assert "queue t" in text
 

@@ -8,8 +8,8 @@ from datetime import UTC, datetime
 
 import pytest
 import redis
-
 from penstock.wire.result import decode_result
+
 from tests.helpers.producer import Producer, new_id
 from tests.helpers.wait import until
 from tests.helpers.worker import WorkerProcess
@@ -65,9 +65,7 @@ def test_a_stored_result_is_kept_under_its_key_and_announced(running: Producer, 
         job_id = running.enqueue("t.add", {"a": 1}, headers={"x-result": "stored"})
 
         key = f"{namespace}:result:{{{job_id}}}"
-        hint = until(
-            lambda: subscription.get_message(ignore_subscribe_messages=True, timeout=0.1), "the hint"
-        )
+        hint = until(lambda: subscription.get_message(ignore_subscribe_messages=True, timeout=0.1), "the hint")
         assert hint["data"] == job_id.encode()
         body = store.get(key)
         assert isinstance(body, bytes)

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pika
 import pytest
-
 from penstock.domain.topology import Topology
+
 from tests.helpers import management
 from tests.helpers.producer import Producer
 from tests.helpers.worker import ROOT, WorkerProcess, run_worker
@@ -80,18 +80,14 @@ def test_a_malformed_url_is_a_usage_error(url: str) -> None:
 
 def test_an_import_error_shows_the_users_traceback_and_what_to_do(tmp_path: Path) -> None:
     (tmp_path / "broken.py").write_text("import penstock\nimport no_such_library\n")
-    ended = run_worker(
-        "broken:queue", "--amqp-url", "amqp://127.0.0.1/", environment={"PYTHONPATH": str(tmp_path)}
-    )
+    ended = run_worker("broken:queue", "--amqp-url", "amqp://127.0.0.1/", environment={"PYTHONPATH": str(tmp_path)})
     assert ended.returncode == 78
     assert 'broken.py", line 2' in ended.stderr
     assert "No module named 'no_such_library'" in ended.stderr
     assert "cannot import broken:queue" in ended.stderr
 
 
-def test_a_start_up_hook_that_fails_ends_the_worker(
-    tmp_path: Path, amqp_url: str, topology: Topology
-) -> None:
+def test_a_start_up_hook_that_fails_ends_the_worker(tmp_path: Path, amqp_url: str, topology: Topology) -> None:
     (tmp_path / "cold.py").write_text(
         "from penstock import Queue, Processes\nt = Queue('t', lane=Processes(1))\n"
         "@t.task\ndef f() -> None: ...\n@t.startup\ndef load() -> None: raise OSError('no model file')\n"
@@ -118,22 +114,16 @@ def test_strict_mode_declares_nothing_and_says_what_is_missing(topology: Topolog
 
 def test_a_queue_with_other_arguments_is_named(topology: Topology, amqp_url: str) -> None:
     with pika.BlockingConnection(pika.URLParameters(amqp_url)) as connection:
-        connection.channel().queue_declare(
-            topology.work_queue("t"), durable=True, arguments={"x-queue-type": "quorum"}
-        )
+        connection.channel().queue_declare(topology.work_queue("t"), durable=True, arguments={"x-queue-type": "quorum"})
     ended = run_worker(TARGET, "--amqp-url", amqp_url, "--namespace", topology.namespace)
     assert ended.returncode == 78
     assert f"queue {topology.work_queue('t')} exists with other arguments" in ended.stderr
 
 
 def test_the_topology_is_applied_and_shown(topology: Topology, amqp_url: str) -> None:
-    applied = penstock(
-        "topology", "apply", "t", "solo", "--namespace", topology.namespace, "--amqp-url", amqp_url
-    )
+    applied = penstock("topology", "apply", "t", "solo", "--namespace", topology.namespace, "--amqp-url", amqp_url)
     assert applied.returncode == 0, applied.stderr
-    shown = penstock(
-        "topology", "show", "t", "solo", "--namespace", topology.namespace, "--amqp-url", amqp_url
-    )
+    shown = penstock("topology", "show", "t", "solo", "--namespace", topology.namespace, "--amqp-url", amqp_url)
     assert shown.returncode == 0
     assert "MISSING" not in shown.stdout
     assert len(shown.stdout.splitlines()) == 7 + 12 + 1 + 2 * 2

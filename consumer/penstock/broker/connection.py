@@ -168,9 +168,7 @@ class Connection:
                     await self._connect()
                     break
                 except PenstockError as error:
-                    _log.warning(
-                        str(error), extra={"event": Event.AMQP_DISCONNECTED, "connection": self.label}
-                    )
+                    _log.warning(str(error), extra={"event": Event.AMQP_DISCONNECTED, "connection": self.label})
 
     async def _connect(self) -> None:
         loop = asyncio.get_running_loop()

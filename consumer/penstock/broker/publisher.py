@@ -19,6 +19,7 @@ _log = logging.getLogger(__name__)
 #: Seconds before a channel that the broker closed is opened again.
 _REOPEN_S: Final = 1.0
 
+
 class Confirm(Enum):
     """What the broker said of a message."""
 

@@ -24,9 +24,7 @@ class _Parser(argparse.ArgumentParser):
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run `penstock`; returns the exit status (see contracts/registry/errors.json)."""
-    parser = _Parser(
-        prog="penstock", description="Go services call Python library functions through RabbitMQ."
-    )
+    parser = _Parser(prog="penstock", description="Go services call Python library functions through RabbitMQ.")
     parser.add_argument("--version", action="version", version=f"penstock {__version__}")
     verbs = parser.add_subparsers(metavar="COMMAND", required=True, parser_class=_Parser)
     worker.add(verbs)

@@ -116,9 +116,7 @@ def _checked(options: argparse.Namespace) -> Topology:
 
 def _connected(options: argparse.Namespace, act: Callable[[RawConnection], Awaitable[None]]) -> int:
     async def run() -> None:
-        connection = Connection(
-            amqp_url(options), name="penstock topology", label="topology", on_open=lambda _: None
-        )
+        connection = Connection(amqp_url(options), name="penstock topology", label="topology", on_open=lambda _: None)
         await connection.open(_CONNECT_S)
         try:
             await act(connection.current)

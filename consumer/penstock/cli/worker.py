@@ -22,9 +22,7 @@ def add(verbs: Any) -> None:
         help="run the tasks of one or more queues",
         description="Run the tasks of one or more queues until SIGTERM or Ctrl-C, which drain; a second one is fast.",
     )
-    parser.add_argument(
-        "targets", nargs="+", metavar="MODULE:QUEUE", help="for instance myproject.tasks:stats"
-    )
+    parser.add_argument("targets", nargs="+", metavar="MODULE:QUEUE", help="for instance myproject.tasks:stats")
     add_broker(parser)
     parser.add_argument(
         "--redis-url",
@@ -35,9 +33,7 @@ def add(verbs: Any) -> None:
     parser.add_argument(
         "--strict", action="store_true", help="production: declare nothing, require a user_id on every job"
     )
-    parser.add_argument(
-        "--name", default=default_instance(), help="this worker's name (default: host, pid, random)"
-    )
+    parser.add_argument("--name", default=default_instance(), help="this worker's name (default: host, pid, random)")
     parser.add_argument(
         "--http",
         metavar="HOST:PORT",

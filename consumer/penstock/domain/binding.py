@@ -56,12 +56,11 @@ class Binding:
 
     def _split(self, args: Mapping[str, Any]) -> tuple[list[Any], dict[str, Any]]:
         """Take the positional-only ones out, in order; a gap is filled by the parameter's default."""
-        keywords = dict(args)
-        positional: list[Any] = []
         last = max((i for i, p in enumerate(self._positional) if p.name in args), default=-1)
-        for parameter in self._positional[: last + 1]:
-            positional.append(keywords.pop(parameter.name, parameter.default))
-        return positional, keywords
+        leading = self._positional[: last + 1]
+        positional = [args.get(parameter.name, parameter.default) for parameter in leading]
+        names = {parameter.name for parameter in leading}
+        return positional, {name: value for name, value in args.items() if name not in names}
 
     def _complaint(self, given: Any) -> str:
         missing = ", ".join(sorted(self._required - given))

@@ -51,9 +51,7 @@ class Topology:
         rows = sorted(EXCHANGES, key=lambda row: row.alternate is not None)
         for row in rows:
             alternate = {} if row.alternate is None else {"alternate-exchange": self.name(row.alternate)}
-            yield Exchange(
-                name=self.name(row.name), type=row.type, internal=row.internal, arguments=alternate
-            )
+            yield Exchange(name=self.name(row.name), type=row.type, internal=row.internal, arguments=alternate)
 
     def queues(self, queues: Iterable[str]) -> Iterator[Queue]:
         """The shared queues (ladder, lost) and those of each named queue."""
@@ -64,8 +62,7 @@ class Topology:
                     name=self.name(_fill(row.name, fields)),
                     arguments={key: _fill(value, fields) for key, value in row.arguments.items()},
                     bindings=tuple(
-                        (self.name(binding["exchange"]), _fill(binding["key"], fields))
-                        for binding in row.bindings
+                        (self.name(binding["exchange"]), _fill(binding["key"], fields)) for binding in row.bindings
                     ),
                 )
 

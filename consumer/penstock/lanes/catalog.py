@@ -30,9 +30,7 @@ async def describe(targets: Sequence[str]) -> list[QueueSpec]:
     except TimeoutError:
         child.kill()
         await ended
-        raise CatalogError(
-            f"importing {', '.join(targets)} took longer than {DESCRIBE_TIMEOUT_S:g} s"
-        ) from None
+        raise CatalogError(f"importing {', '.join(targets)} took longer than {DESCRIBE_TIMEOUT_S:g} s") from None
     except asyncio.CancelledError:
         child.kill()
         raise

@@ -105,9 +105,7 @@ class Lane:
         try:
             await asyncio.wait_for(asyncio.shield(self._started), BOOT_TIMEOUT_S)
         except TimeoutError:
-            raise WorkerError(
-                f"a child of queue {self.spec.name} was not ready within {BOOT_TIMEOUT_S:g} s"
-            ) from None
+            raise WorkerError(f"a child of queue {self.spec.name} was not ready within {BOOT_TIMEOUT_S:g} s") from None
         if self._timed:
             self._loop.call_later(_TICK_S, self._tick)
 
@@ -155,14 +153,18 @@ class Lane:
             elif place.child is not None:
                 place.child.kill()
         self._hurried = False
-        for attempt_s in (_END_S, _KILL_S):
-            try:
-                await asyncio.wait_for(
-                    self._until(lambda: all(place.child is None for place in self._places)), attempt_s
-                )
+        for seconds in (_END_S, _KILL_S):
+            if await self._all_gone(seconds):
                 return
-            except TimeoutError:
-                self.kill()
+            self.kill()
+
+    async def _all_gone(self, seconds: float) -> bool:
+        """Wait until no child is left, at most `seconds`."""
+        try:
+            await asyncio.wait_for(self._until(lambda: all(p.child is None for p in self._places)), seconds)
+        except TimeoutError:
+            return False
+        return True
 
     # ── jobs ────────────────────────────────────────────────────────────────────────────────────
 
@@ -218,9 +220,7 @@ class Lane:
             place.child.start()
         except OSError as error:
             place.child = None
-            self._fail_start(
-                CatalogError(f"queue {self.spec.name}: cannot run {self.spec.lane.python}: {error}")
-            )
+            self._fail_start(CatalogError(f"queue {self.spec.name}: cannot run {self.spec.lane.python}: {error}"))
             return
         place.child.send(pack(Kind.BOOT, 0, self._boot))
 
@@ -316,15 +316,11 @@ class Lane:
             return
         place.state = SlotState.RESTARTING
         place.timer = self._loop.call_later(delay, self._spawn, place)
-        _log.error(
-            f"child died, the next one starts in {delay:g} s", extra={"event": Event.CHILD_LOST, **fields}
-        )
+        _log.error(f"child died, the next one starts in {delay:g} s", extra={"event": Event.CHILD_LOST, **fields})
 
     def _broken(self, place: _Place, fields: dict[str, Any]) -> None:
         place.state = SlotState.BROKEN
-        _log.critical(
-            "child failed too often and is not started again", extra={"event": Event.CHILD_BROKEN, **fields}
-        )
+        _log.critical("child failed too often and is not started again", extra={"event": Event.CHILD_BROKEN, **fields})
         if all(other.state is SlotState.BROKEN for other in self._places):
             self._on_broken(
                 f"every child of queue {self.spec.name} failed {place.failures} times in a row "
@@ -358,9 +354,7 @@ def _outcome(frame: Frame) -> Outcome:
 
 def _lost(delivery: Delivery, how: str) -> Outcome:
     message = f"the child process died ({how}) while it ran {delivery.task}"
-    return Outcome(
-        OutcomeKind.CHILD_LOST, failure=Failure(code=ErrorCode.CHILD_LOST, message=message, retryable=True)
-    )
+    return Outcome(OutcomeKind.CHILD_LOST, failure=Failure(code=ErrorCode.CHILD_LOST, message=message, retryable=True))
 
 
 def _timed_out(delivery: Delivery, timeout_s: float, spec: QueueSpec) -> Outcome:
@@ -376,6 +370,4 @@ def _timed_out(delivery: Delivery, timeout_s: float, spec: QueueSpec) -> Outcome
 def _boot_error(spec: QueueSpec, said: str | None, status: int) -> Exception:
     if said is None:
         return WorkerError(f"a child of queue {spec.name} died before it was ready ({describe_exit(status)})")
-    return CatalogError(
-        f"{said}\n\na child of queue {spec.name} ({spec.target}) could not start: mend the error above"
-    )
+    return CatalogError(f"{said}\n\na child of queue {spec.name} ({spec.target}) could not start: mend the error above")

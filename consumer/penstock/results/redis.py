@@ -1,10 +1,11 @@
-"""Results under a Redis key: the writes of one turn of the loop leave in one pipeline."""
+"""Results under a Redis key: what comes together is written together."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
 from collections.abc import Callable
+from importlib.resources import files
 from typing import Any, Final, NamedTuple
 
 import redis.asyncio
@@ -15,9 +16,10 @@ from penstock.wire.registry import REDIS_RESULT_CHANNEL, REDIS_RESULT_KEY, Event
 
 _log = logging.getLogger(__name__)
 
-#: Most writes in one pipeline.
-_BATCH: Final = 512
-#: Seconds for one pipeline, connecting included.
+#: Most results in one call, and most bytes of them.
+_BATCH: Final = 256
+_BATCH_BYTES: Final = 1024 * 1024
+#: Seconds for one call, connecting included.
 _TIMEOUT_S: Final = 5.0
 #: Longest wait between two tries while Redis is away, in seconds.
 _BACKOFF_CAP_S: Final = 5.0
@@ -52,6 +54,7 @@ class RedisResults:
         self._key = REDIS_RESULT_KEY.replace("{namespace}", namespace)
         self._channel = REDIS_RESULT_CHANNEL.replace("{namespace}", namespace)
         self._ttl_ms = ttl_ms
+        self._keep = self._client.register_script(files(__package__).joinpath("keep.lua").read_text())
         self._writes: list[_Write] = []
         self._wake = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
@@ -92,7 +95,7 @@ class RedisResults:
         tries = 0
         while True:
             await self._wake.wait()
-            batch = self._writes[:_BATCH]
+            batch = self._batch()
             try:
                 answers = await self._send(batch)
             except (exceptions.RedisError, OSError, TimeoutError) as error:
@@ -107,24 +110,26 @@ class RedisResults:
             if not self._writes:
                 self._wake.clear()
             for write, answer in zip(batch, answers, strict=True):
-                write.done(answer is not None)
+                write.done(answer == 1)
 
-    async def _send(self, batch: list[_Write]) -> list[Any]:
-        """One pipeline of SET NX and PUBLISH; returns the answers to the SETs, None where a key was there."""
-        commands: list[tuple[Any, ...]] = []
-        sets: list[int] = []
+    def _batch(self) -> list[_Write]:
+        """The writes of one call: bounded in number and, but for a single large one, in bytes."""
+        size = 0
+        for count, write in enumerate(self._writes):
+            size += len(write.body)
+            if count == _BATCH or (count and size > _BATCH_BYTES):
+                return self._writes[:count]
+        return self._writes[:]
+
+    async def _send(self, batch: list[_Write]) -> list[int]:
+        """Keep a batch; returns 1 for each result that is kept, 0 where an earlier one was there."""
+        keys = [self._key.replace("{job_id}", write.job_id) for write in batch]
+        arguments: list[Any] = [self._ttl_ms]
         for write in batch:
-            key = self._key.replace("{job_id}", write.job_id)
-            sets.append(len(commands))
-            commands.append(("SET", key, write.body, "NX", "PX", self._ttl_ms))
-            if write.reply_to is not None:
-                channel = self._channel.replace("{reply_to}", write.reply_to)
-                commands.append(("PUBLISH", channel, write.job_id))
-        pipeline = self._client.pipeline(transaction=False)
-        for command in commands:
-            pipeline.execute_command(*command)
-        answers = await pipeline.execute()
-        return [answers[index] for index in sets]
+            channel = self._channel.replace("{reply_to}", write.reply_to) if write.reply_to else ""
+            arguments += (write.body, channel, write.job_id)
+        answers: list[int] = await self._keep(keys, arguments)
+        return answers
 
     def _set_up(self, up: bool, error: BaseException | None) -> None:
         if up == self.up:

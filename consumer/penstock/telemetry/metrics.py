@@ -57,9 +57,7 @@ class Metrics(Collector):
     """
 
     def __init__(self, queues: Iterable[QueueSpec]) -> None:
-        self._counters: dict[str, Counter[Labels]] = {
-            row.name: Counter() for row in METRICS if row.type == "counter"
-        }
+        self._counters: dict[str, Counter[Labels]] = {row.name: Counter() for row in METRICS if row.type == "counter"}
         self._histograms: dict[str, dict[Labels, _Histogram]] = {
             row.name: {} for row in METRICS if row.type == "histogram"
         }
@@ -139,9 +137,7 @@ class Metrics(Collector):
             if row.type == "histogram":
                 yield self._histogram(row)
                 continue
-            values = (
-                self._readings[row.name]() if row.name in self._readings else self._counters.get(row.name, {})
-            )
+            values = self._readings[row.name]() if row.name in self._readings else self._counters.get(row.name, {})
             kind = CounterMetricFamily if row.type == "counter" else GaugeMetricFamily
             family = kind(row.name.removesuffix("_total"), row.meaning, labels=list(row.labels))
             for labels, value in values.items():

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
-from msgpack import Timestamp, packb, unpackb  # type: ignore[import-untyped]
+from msgpack import Timestamp, packb, unpackb
 
 from penstock.wire.failure import WireError
 from penstock.wire.plain import plain
@@ -36,12 +36,12 @@ def encode(value: Any, *, max_bytes: int = MAX_BODY_BYTES) -> bytes:
     return pack(plain(value, max_bytes=max_bytes), max_bytes=max_bytes)
 
 
-def pack(value: Any, *, max_bytes: int, name: str = "") -> bytes:
+def pack(value: Any, *, max_bytes: int) -> bytes:
     """The bytes of a value that `plain` has made, in the order that it has. Raises as `encode`."""
     try:
         body: bytes = packb(value)
     except UnicodeEncodeError:
-        where = f"{name}{_lone_surrogate(value)}".lstrip(".") or "the value"
+        where = (_lone_surrogate(value) or "").lstrip(".") or "the value"
         text = f"{where}: the str holds a lone surrogate, which UTF-8 cannot carry; send it as bytes"
         raise WireError(ErrorCode.BAD_ENVELOPE, text) from None
     if len(body) > max_bytes:
@@ -82,9 +82,18 @@ def decode(body: bytes | bytearray | memoryview, *, max_bytes: int = MAX_BODY_BY
         text = f"byte {body.find(error.object) + error.start}: a str is not UTF-8 (rule P6 of the profile)"
         raise WireError(ErrorCode.BAD_ENVELOPE, text) from None
     if keys != found.pairs:
-        text = "two keys of a map are equal (rule P5 of the profile)"
-        raise WireError(ErrorCode.BAD_ENVELOPE, text)
+        unpackb(body, object_pairs_hook=_refuse_equal_keys)
     return _with_datetimes(value) if found.finer_than_us else value
+
+
+def _refuse_equal_keys(pairs: list[tuple[str, Any]]) -> None:
+    """Name the key; called for map after map of a body in which some key is not unique."""
+    seen: set[str] = set()
+    for key, _ in pairs:
+        if key in seen:
+            text = f"a map has the key {key[:60]!a} twice (rule P5 of the profile)"
+            raise WireError(ErrorCode.BAD_ENVELOPE, text)
+        seen.add(key)
 
 
 def _with_datetimes(value: Any) -> Any:
@@ -105,9 +114,7 @@ def _lone_surrogate(value: Any) -> str | None:
     if isinstance(value, str):
         return None if _is_utf8(value) else ""
     if isinstance(value, dict):
-        steps = [
-            (f".{key}" if _is_utf8(key) else f"[{key[:40]!a}]", key, item) for key, item in value.items()
-        ]
+        steps = [(f".{key}" if _is_utf8(key) else f"[{key[:40]!a}]", key, item) for key, item in value.items()]
     elif isinstance(value, list | tuple):
         steps = [(f"[{index}]", "", item) for index, item in enumerate(value)]
     else:

@@ -73,4 +73,5 @@ def check_fields(
 
 
 def bad(what: str) -> WireError:
+    """`what`, as a `BAD_ENVELOPE`."""
     return WireError(ErrorCode.BAD_ENVELOPE, what)

@@ -1,4 +1,4 @@
-"""Makes plain values of what library calls return: the kinds of the profile, maps sorted, all within limits."""
+"""Makes plain values of what library calls return: the kinds of the profile, maps sorted, within limits."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from enum import Enum
 from typing import Any, Final
 
-from msgpack import Timestamp  # type: ignore[import-untyped]
+from msgpack import Timestamp
 
 from penstock.wire.failure import WireError
 from penstock.wire.registry import MAX_DEPTH, MAX_NODES, ErrorCode
@@ -19,11 +19,16 @@ _MAX_INT: Final = 2**63 - 1
 _NAN: Final = float("nan")  # 7ff8000000000000, the one NaN of the profile
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
+#: Kinds of which a whole array is checked at once.
+_SIMPLE: Final = frozenset((float, int, str))
+#: Longest path that a message spells out.
+_STEPS: Final = 12
+
 #: Subclasses and relatives of Python's own kinds, and how to get the kind itself.
 _SUBCLASSES: Final[tuple[tuple[Any, Callable[[Any], Any]], ...]] = (
-    (str, str),
-    (int, int),
-    (float, float),
+    (str, str.__str__),
+    (int, int.__int__),
+    (float, float.__float__),
     ((bytes, bytearray, memoryview), bytes),
     (Mapping, dict),
     ((list, tuple), list),
@@ -58,12 +63,16 @@ def plain(value: Any, *, max_bytes: int, name: str = "", level: int = 1, nodes: 
     """
     try:
         return _Converter(max_bytes, nodes).value(value, level)
-    except _Unfit as unfit:
-        where = "".join([name, *reversed(unfit.path)]).lstrip(".") or "the value"
-        raise WireError(unfit.code, f"{where}: {unfit}") from unfit.__cause__
+    except _UnfitError as unfit:
+        raise WireError(unfit.code, f"{_where(name, unfit.path[::-1])}: {unfit}") from unfit.__cause__
 
 
-class _Unfit(Exception):
+def _where(name: str, path: list[str]) -> str:
+    steps = [*path[:_STEPS], "..."] if len(path) > _STEPS else path
+    return (name + "".join(steps)).lstrip(".") or "the value"
+
+
+class _UnfitError(Exception):
     """A part that cannot travel; each container that it leaves adds its step to the path."""
 
     def __init__(self, what: str, code: ErrorCode = ErrorCode.BAD_ENVELOPE) -> None:
@@ -86,20 +95,18 @@ class _Converter:
         kind = type(value)
         if kind is float:
             return value if value == value else _NAN  # noqa: PLR0124 -- NaN alone differs from itself
-        if kind is int:
-            if not _MIN_INT <= value <= _MAX_INT:
-                raise _Unfit("the integer lies outside -2^63 .. 2^63-1; send it as a decimal str")
-            return value
-        if kind is str or kind is bytes:
-            self._spend(len(value))
-            return value
-        if value is None or kind is bool:
-            return value
         if kind is dict:
             return self._map(value, level)
         if kind is list or kind is tuple:
             return self._array(value, level)
-        return self._foreign(value, level)
+        if kind is str or kind is bytes:
+            self._spend(len(value))
+        elif kind is int:
+            if not _MIN_INT <= value <= _MAX_INT:
+                raise _UnfitError("the integer lies outside -2^63 .. 2^63-1; send it as a decimal str")
+        elif value is not None and kind is not bool:
+            return self._foreign(value, level)
+        return value
 
     def _array(self, items: list[Any] | tuple[Any, ...], level: int) -> Any:
         self._enter(len(items), level)
@@ -108,24 +115,24 @@ class _Converter:
         out: list[Any] = []
         try:
             for item in items:
-                out.append(self.value(item, level + 1))
-        except _Unfit as unfit:
+                out.append(self.value(item, level + 1))  # noqa: PERF401 -- its length is in the path
+        except _UnfitError as unfit:
             unfit.path.append(f"[{len(out)}]")
             raise
         return out
 
     def _fits_as_it_is(self, items: list[Any] | tuple[Any, ...]) -> bool:
-        """Whether all items are floats, ints or strs that need no change; at the speed of C, for numeric data."""
-        kinds = set(map(type, items))
-        if kinds == {float}:
+        """Whether all items are of one simple kind and need no change; fast, for numeric data."""
+        kind = type(items[0]) if items else float
+        if kind not in _SIMPLE or len(set(map(type, items))) > 1:
+            return False
+        if kind is float:
             total = sum(items)
             return bool(total == total)  # noqa: PLR0124 -- one NaN makes the sum NaN
-        if kinds == {int}:
-            return bool(_MIN_INT <= min(items) and max(items) <= _MAX_INT)
-        if kinds == {str}:
-            self._spend(sum(map(len, items)))
-            return True
-        return not kinds
+        if kind is int:
+            return bool(min(items) >= _MIN_INT and max(items) <= _MAX_INT)
+        self._spend(sum(map(len, items)))
+        return True
 
     def _map(self, items: dict[Any, Any], level: int) -> dict[str, Any]:
         try:
@@ -142,22 +149,22 @@ class _Converter:
         try:
             for name in names:
                 fields[name] = self.value(items[name], level + 1)
-        except _Unfit as unfit:
+        except _UnfitError as unfit:
             unfit.path.append(f".{name}" if name.isidentifier() else f"[{name[:40]!a}]")
             raise
         return fields
 
     def _enter(self, count: int, level: int) -> None:
         if level > MAX_DEPTH:
-            raise _Unfit(f"it nests deeper than {MAX_DEPTH} levels; does it hold itself?")
+            raise _UnfitError(f"it nests deeper than {MAX_DEPTH} levels; does it hold itself?")
         self._nodes += count
         if self._nodes > MAX_NODES:
-            raise _Unfit(f"here the body grows beyond {MAX_NODES} values; send numbers as bytes instead")
+            raise _UnfitError(f"here the body grows beyond {MAX_NODES} values; send numbers as bytes instead")
 
     def _spend(self, size: int) -> None:
         self._text += size
         if self._text > self._max_bytes:
-            raise _Unfit(f"here the body grows beyond {self._max_bytes} bytes", ErrorCode.TOO_LARGE)
+            raise _UnfitError(f"here the body grows beyond {self._max_bytes} bytes", ErrorCode.TOO_LARGE)
 
     def _foreign(self, value: Any, level: int) -> Any:
         """Any other type, by what it is or can do. Its own code runs here and may raise anything."""
@@ -167,11 +174,11 @@ class _Converter:
                 self._spend(len("".join(names)))
                 return self._fields(names, {name: getattr(value, name) for name in names}, level)
             return self._native(value, level)
-        except _Unfit:
+        except _UnfitError:
             raise
         except Exception as error:
-            text = f"its {type(value).__name__} raised {type(error).__name__} while it was read: {error}"
-            raise _Unfit(text) from error
+            text = f"its {type(value).__name__} raised {type(error).__name__} while it was read"
+            raise _UnfitError(text) from error
 
     def _native(self, value: Any, level: int) -> Any:
         if isinstance(value, datetime | Timestamp):
@@ -179,9 +186,9 @@ class _Converter:
         if (size := getattr(value, "size", 0)) and isinstance(size, int):
             self._enter(size - 1, 0)  # an array too large is not even unfolded
             self._nodes -= size - 1
-        native = _native(value)
+        native = _as_native(value)
         if type(native) is type(value):
-            raise _Unfit(_refusal(value))
+            raise _UnfitError(_refusal(value))
         return self.value(native, level)
 
 
@@ -189,15 +196,18 @@ def _is_dataclass(value: Any) -> bool:
     return hasattr(type(value), "__dataclass_fields__")
 
 
-def _native(value: Any) -> Any:
+def _as_native(value: Any) -> Any:
     """`value` as one of Python's own kinds, or itself when there is no such thing."""
     if isinstance(value, Enum):
         return value.value
     for kinds, make in _SUBCLASSES:
         if isinstance(value, kinds):
             return make(value)
-    if isinstance(value, type) or getattr(getattr(value, "dtype", None), "kind", "") in ("m", "M"):
-        return value  # numpy's times know no zone and unfold to datetime or int, as their unit will have it
+    if isinstance(value, type):
+        return value
+    if getattr(getattr(value, "dtype", None), "kind", "") in ("m", "M"):
+        # they unfold to datetime or int, as their unit will have it
+        raise _UnfitError("numpy's times know no time zone; send Unix milliseconds as int64")
     unfold = getattr(value, "tolist", None) or getattr(value, "item", None)
     return unfold() if callable(unfold) else value
 
@@ -205,24 +215,26 @@ def _native(value: Any) -> Any:
 def _timestamp(moment: Any) -> Timestamp:
     if isinstance(moment, datetime):
         if moment.utcoffset() is None:
-            raise _Unfit("a datetime without a time zone cannot travel; make it with datetime.now(UTC)")
+            raise _UnfitError("a datetime without a time zone cannot travel; make it with datetime.now(UTC)")
         since = moment - _EPOCH
         # pandas.Timestamp is a datetime with nanoseconds
         nanoseconds = since.microseconds * 1000 + getattr(moment, "nanosecond", 0)
         moment = Timestamp(since.days * 86_400 + since.seconds, nanoseconds)
     if not MIN_SECONDS <= moment.seconds <= MAX_SECONDS:
-        raise _Unfit("the timestamp lies outside the years 1 to 9999")
+        raise _UnfitError("the timestamp lies outside the years 1 to 9999")
     return moment
 
 
 def _renamed(items: Mapping[Any, Any]) -> dict[str, Any]:
     """The map with keys that are enum members replaced by their values."""
-    renamed = {key.value if isinstance(key, Enum) else key: value for key, value in items.items()}
-    for key in renamed:
-        if not isinstance(key, str):
-            raise _Unfit(f"the key {key!r:.60} is {_a(key)}; keys must be str")
+    renamed: dict[str, Any] = {}
+    for key, value in items.items():
+        name = key.value if isinstance(key, Enum) else key
+        if not isinstance(name, str):
+            raise _UnfitError(f"one of its keys is {_a(name)}; keys must be str")
+        renamed[name] = value
     if len(renamed) != len(items):
-        raise _Unfit("two of its keys have the same value")
+        raise _UnfitError("two of its keys are equal as str")
     return renamed
 
 

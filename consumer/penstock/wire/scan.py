@@ -17,7 +17,18 @@ MIN_SECONDS: Final = -62_135_596_800
 MAX_SECONDS: Final = 253_402_300_799
 MAX_NANOSECONDS: Final = 999_999_999
 
+#: First bytes that the scan tells apart by itself.
+_FIXARRAY: Final = 0x90
+_FIXSTR, _FIXSTR_31 = 0xA0, 0xBF
+_ILLEGAL: Final = 0xC1
+_UINT_64: Final = 0xCF
+_FIXEXT_1, _FIXEXT_16 = 0xD4, 0xD8
+_STR_8, _STR_32 = 0xD9, 0xDB
+#: An array with more elements than this may be numeric data and is looked at as a whole.
+_FEW: Final = 8
+
 _TIMESTAMP: Final = 0xFF  # extension type -1
+_SECONDS, _WORD, _FULL = 4, 8, 12  # its sizes
 _U8, _U16, _U32 = struct.Struct(">B"), struct.Struct(">H"), struct.Struct(">I")
 _TIMESTAMP_12: Final = struct.Struct(">Iq")
 _STR, _BIN, _EXT, _ARRAY, _MAP = "str", "bin", "ext", "array", "map"
@@ -35,10 +46,10 @@ _COUNTED: Final = {
 def _sizes() -> tuple[int, ...]:
     """By first byte: the size of a value that needs no further look; 0 for all others."""
     sizes = [1] * 256  # fixint, nil, false, true
-    for first in (*range(0x80, 0xA0), 0xC1, 0xCF, *range(0xD4, 0xD9), *_COUNTED):
+    for first in (*range(0x80, _FIXSTR), _ILLEGAL, _UINT_64, *range(_FIXEXT_1, _STR_8), *_COUNTED):
         sizes[first] = 0
-    for first in range(0xA0, 0xC0):
-        sizes[first] = 1 + (first & 31)  # fixstr
+    for first in range(_FIXSTR, _FIXSTR_31 + 1):
+        sizes[first] = 1 + first - _FIXSTR
     for first, size in ((0xCA, 5), (0xCB, 9), (0xCC, 2), (0xCD, 3), (0xCE, 5)):
         sizes[first] = size
     for first, size in ((0xD0, 2), (0xD1, 3), (0xD2, 5), (0xD3, 9)):
@@ -89,7 +100,7 @@ class Scan:
         self._nodes += count
         if count > len(body) - at or level > MAX_DEPTH or self._nodes > MAX_NODES:
             raise self._beyond_limits(at, count, level)
-        if count > 8 and body[at : at + 9 * count : 9] == b"\xcb" * count:
+        if count > _FEW and body[at : at + 9 * count : 9] == b"\xcb" * count:
             return at + 9 * count  # numeric data: all float 64
         for _ in range(count):
             size = _SIZES[body[at]]
@@ -104,9 +115,9 @@ class Scan:
             raise self._beyond_limits(at, 2 * count, level)
         for _ in range(count):
             first = body[at]
-            if 0xA0 <= first <= 0xBF:
-                at += first - 0x9F
-            elif 0xD9 <= first <= 0xDB:
+            if _FIXSTR <= first <= _FIXSTR_31:
+                at += 1 + first - _FIXSTR
+            elif _STR_8 <= first <= _STR_32:
                 at = self._value(at, level)
             else:
                 raise _broken(at, "a map key is not a str", "P5")
@@ -126,20 +137,20 @@ class Scan:
         """Pass one value whose size is not in its first byte."""
         body = self._body
         first = body[at]
-        if first == 0xD9:  # a str of 32 to 255 bytes, such as every job's id
+        if first == _STR_8:  # a str of 32 to 255 bytes, such as every job's id
             return at + 2 + body[at + 1]
-        if first < 0x90:
+        if first < _FIXARRAY:
             return self._map(at + 1, first & 15, level + 1)
-        if first < 0xA0:
+        if first < _FIXSTR:
             return self.elements(at + 1, first & 15, level + 1)
-        if first == 0xCF:
-            if body[at + 1] > 0x7F:
+        if first == _UINT_64:
+            if body[at + 1] & 0x80:
                 raise _broken(at, "an integer is larger than 2^63-1", "P7")
             return at + 9
-        if first == 0xC1:
+        if first == _ILLEGAL:
             raise _broken(at, "c1 is not a format", "P9")
-        if 0xD4 <= first <= 0xD8:
-            return self._timestamp(at + 1, 1 << (first - 0xD4))
+        if _FIXEXT_1 <= first <= _FIXEXT_16:
+            return self._timestamp(at + 1, 1 << (first - _FIXEXT_1))
         return self._counted(at, level)
 
     def _counted(self, at: int, level: int) -> int:
@@ -158,13 +169,14 @@ class Scan:
     def _timestamp(self, at: int, size: int) -> int:
         """Pass an extension whose type is at byte `at`: only timestamps in range may."""
         body = self._body
-        if body[at] != _TIMESTAMP or size not in (4, 8, 12):
-            what = f"extension {body[at] - 256 * (body[at] > 127)} of {size} bytes"
+        kind = body[at]
+        if kind != _TIMESTAMP or size not in (_SECONDS, _WORD, _FULL):
+            what = f"extension {(kind ^ 0x80) - 0x80} of {size} bytes"
             raise _broken(at, f"{what}: only timestamps (-1; 4, 8 or 12 bytes) travel", "P8")
         end = at + 1 + size
-        if size == 4 or end > len(body):
+        if size == _SECONDS or end > len(body):
             return end
-        if size == 8:
+        if size == _WORD:
             word = int.from_bytes(body[at + 1 : end])
             nanoseconds, seconds = word >> 34, word & (2**34 - 1)
         else:

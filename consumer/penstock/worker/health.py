@@ -40,8 +40,7 @@ class HealthServer:
             self._server = await asyncio.start_server(self._serve, host, port, limit=_MAX_REQUEST_BYTES)
         except OSError as error:
             raise UsageError(
-                f"cannot listen on {host}:{port}: {error.strerror}; choose another with --http HOST:PORT, "
-                "or --http off"
+                f"cannot listen on {host}:{port}: {error.strerror}; choose another with --http HOST:PORT, or --http off"
             ) from error
         return int(self._server.sockets[0].getsockname()[1])
 

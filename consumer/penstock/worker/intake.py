@@ -111,9 +111,7 @@ class Intake:
 
     def _sender(self, delivery: Delivery, _: str | None) -> Failure | None:
         if delivery.reply_to and not is_reply_to(delivery.reply_to):
-            return _failure(
-                ErrorCode.BAD_ENVELOPE, f"reply_to {delivery.reply_to!r} is not <user>.<instance>"
-            )
+            return _failure(ErrorCode.BAD_ENVELOPE, f"reply_to {delivery.reply_to!r} is not <user>.<instance>")
         if not self._strict:
             return None
         if not delivery.user:
@@ -129,9 +127,7 @@ class Intake:
         if task is not None:
             if delivery.version is None or delivery.version == task.version:
                 return None
-            text = (
-                f"{name}: version {delivery.version} was asked for, this worker serves version {task.version}"
-            )
+            text = f"{name}: version {delivery.version} was asked for, this worker serves version {task.version}"
             return _failure(ErrorCode.UNSUPPORTED_TASK_VERSION, text)
         if not is_task(name):
             return _failure(ErrorCode.BAD_ENVELOPE, f"routing key {name!r} is not <queue>.<function>")
@@ -143,9 +139,7 @@ class Intake:
 
     def _result(self, delivery: Delivery, _: str | None) -> Failure | None:
         if delivery.mode in (ResultMode.STORED, ResultMode.REPLY_AND_STORED) and not self._stores_results:
-            text = (
-                f"{delivery.task}: a stored result was asked for, but this worker has no Redis (--redis-url)"
-            )
+            text = f"{delivery.task}: a stored result was asked for, but this worker has no Redis (--redis-url)"
             return _failure(ErrorCode.INTERNAL, text)
         return None
 

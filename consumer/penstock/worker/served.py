@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from penstock.broker.consumer import Consumer
+from penstock.domain.delivery import Delivery
 from penstock.domain.lane import PREFETCH_PER_SLOT, is_short
+from penstock.domain.outcome import Outcome
 from penstock.domain.task import QueueSpec
 from penstock.domain.topology import Topology
+from penstock.errors import WorkerError
 from penstock.lanes.supervisor import Lane
 from penstock.settings import WorkerSettings
 from penstock.telemetry.metrics import Metrics
@@ -13,7 +16,6 @@ from penstock.worker.intake import Intake
 from penstock.worker.pipeline import Pipeline
 from penstock.worker.settlement import Settlement
 from penstock.worker.shutdown import Shutdown
-from penstock.errors import WorkerError
 
 
 class ServedQueue:
@@ -51,7 +53,7 @@ class ServedQueue:
             spec,
             worker=worker,
             max_body_bytes=settings.max_body_bytes,
-            on_outcome=lambda delivery, outcome: self.pipeline.ended(delivery, outcome),
+            on_outcome=self._ended,
             on_broken=lambda why: shutdown.fail(WorkerError(why)),
         )
         self.pipeline = Pipeline(spec, intake, self.lane.submit, settlement, metrics)
@@ -62,6 +64,10 @@ class ServedQueue:
         )
         self._settlement = settlement
         self._short = False
+
+    def _ended(self, delivery: Delivery, outcome: Outcome) -> None:
+        # The lane and the pipeline know each other; one of them comes first.
+        self.pipeline.ended(delivery, outcome)
 
     def adjust(self) -> None:
         """Fit the prefetch to the length of the jobs."""

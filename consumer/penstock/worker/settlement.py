@@ -113,9 +113,7 @@ class Settlement:
         def confirmed() -> None:
             self._metrics.dead_lettered(delivery)
             code = decision.failure.code
-            self._note(
-                Event.JOB_DEAD_LETTERED, delivery, f"{code}: {decision.failure.message}", logging.ERROR
-            )
+            self._note(Event.JOB_DEAD_LETTERED, delivery, f"{code}: {decision.failure.message}", logging.ERROR)
             self._answer(delivery, decision.body, decision.failure, lambda: self._ack(delivery))
 
         now_ms = int(time.time() * 1000)

@@ -71,9 +71,7 @@ class Worker:
         if settings.redis_url is not None:
             ttl_ms = int(settings.result_ttl_s * 1000)
             self._store = RedisResults(settings.redis_url, namespace=settings.namespace, ttl_ms=ttl_ms)
-        settlement = Settlement(
-            self._publisher, self._store, self._topology, worker=self.name, metrics=self._metrics
-        )
+        settlement = Settlement(self._publisher, self._store, self._topology, worker=self.name, metrics=self._metrics)
         self._queues = [
             ServedQueue(
                 spec,
@@ -170,9 +168,7 @@ class Worker:
             for connection in (self._consume, self._publish)
             if not connection.up
         ]
-        reasons += [
-            f"queue {q.spec.name}: {q.consumer.trouble}" for q in self._queues if not q.consumer.consuming
-        ]
+        reasons += [f"queue {q.spec.name}: {q.consumer.trouble}" for q in self._queues if not q.consumer.consuming]
         for queue in self._queues:
             states = queue.lane.states()
             if not states["idle"] + states["busy"]:
@@ -213,21 +209,13 @@ class Worker:
             "draining: intake has stopped, running jobs are being finished",
             extra={"event": Event.WORKER_DRAINING, "worker": self.name, "seconds": self._settings.drain_s},
         )
-        draining = asyncio.ensure_future(
-            asyncio.gather(*(queue.drain(self._settings.drain_s) for queue in self._queues))
-        )
-        hurried = asyncio.create_task(self.shutdown.hurried.wait())
-        await asyncio.wait({draining, hurried}, return_when=asyncio.FIRST_COMPLETED)
-        if not draining.done():
-            for queue in self._queues:
-                queue.lane.hurry()
-        hurried.cancel()
+        draining = asyncio.gather(*(queue.drain(self._settings.drain_s) for queue in self._queues))
+        hurrying = asyncio.create_task(self._hurry())
         cut = sum(await draining)
+        hurrying.cancel()
         settled = await self._settle_rest()
         _log.info(
-            "stopped: every running job was settled"
-            if settled and not cut
-            else "stopped: jobs were handed back",
+            "stopped: every running job was settled" if settled and not cut else "stopped: jobs were handed back",
             extra={
                 "event": Event.WORKER_STOPPED,
                 "worker": self.name,
@@ -238,6 +226,12 @@ class Worker:
         if self.shutdown.cause is not None:
             raise self.shutdown.cause
         return Exit.OK if settled and not cut else Exit.TEMPFAIL
+
+    async def _hurry(self) -> None:
+        """At the second signal, kill the children that still run a job."""
+        await self.shutdown.hurried.wait()
+        for queue in self._queues:
+            queue.lane.hurry()
 
     async def _settle_rest(self) -> bool:
         """Wait for the last confirms and send the last acks; returns whether all came."""

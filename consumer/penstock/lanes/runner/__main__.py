@@ -5,10 +5,10 @@ FD is the child's end of the socketpair that its parent made.
 
 from __future__ import annotations
 
-import os
 import signal
 import socket
 import sys
+from pathlib import Path
 
 from penstock.lanes.frames import Kind, pack
 from penstock.lanes.runner.boot import describe, failure_text
@@ -26,7 +26,7 @@ def main(arguments: list[str]) -> int:
     parent = socket.socket(fileno=int(fd))
     # What user code starts must not hold the line: its end tells the parent that the child is gone.
     parent.set_inheritable(False)
-    sys.path.insert(0, os.getcwd())
+    sys.path.insert(0, str(Path.cwd()))
     try:
         if mode == "describe":
             catalog = [spec.to_wire() for spec in describe(targets)]

@@ -115,9 +115,7 @@ class Executor:
                 text = f"{where} disagree: AMQP says {said!r}, the body {written!r}"
                 raise _Refused(ErrorCode.ENVELOPE_MISMATCH, text)
         if job.tv != task.spec.version:
-            text = (
-                f"{job.task}: version {job.tv} was asked for, this worker serves version {task.spec.version}"
-            )
+            text = f"{job.task}: version {job.tv} was asked for, this worker serves version {task.spec.version}"
             raise _Refused(ErrorCode.UNSUPPORTED_TASK_VERSION, text)
         if job.deadline is not None and time.time() * 1000 >= job.deadline:
             text = f"{job.task}: the deadline passed before the job started"
