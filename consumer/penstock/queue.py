@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import inspect
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, ParamSpec, TypeVar, overload
@@ -54,9 +55,11 @@ class Queue:
     startup_hooks: list[Callable[[], Any]] = field(default_factory=list, init=False)
 
     def __post_init__(self) -> None:
-        """Check the name."""
+        """Check the name and the lane."""
         if not is_queue(self.name):
             raise DeclarationError(f"queue name {self.name!r} does not match {GRAMMAR_QUEUE}")
+        if not isinstance(self.lane, Processes):
+            raise DeclarationError(f"queue {self.name}: lane must be one, for instance Processes(4), not {self.lane!r}")
 
     @overload
     def task(self, function: Callable[P, R], /) -> Callable[P, R]: ...
@@ -151,6 +154,8 @@ class Queue:
             raise DeclarationError(f"task name {full!r} is malformed; give it another with name=")
         if full in self.tasks:
             raise DeclarationError(f"task {full} is declared twice")
+        if inspect.iscoroutinefunction(function) or inspect.isasyncgenfunction(function):
+            raise DeclarationError(f"{full}: a process lane calls plain functions, and this one is async")
         if version < 1:
             raise DeclarationError(f"{full}: version must be at least 1, not {version}")
         if timeout is not None and not 0 < timeout <= MAX_TIMEOUT_MS / 1000:
@@ -170,7 +175,7 @@ def resolve(target: str) -> Any:
             while it is imported is passed on as it is.
     """
     module_name, colon, path = target.partition(":")
-    if not (module_name and colon and path):
+    if not (module_name and colon and path) or module_name.startswith("."):
         raise DeclarationError(f"{target!r} is not MODULE:NAME, for instance numpy.linalg:norm")
     found: Any = importlib.import_module(module_name)
     for part in path.split("."):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import re
 import secrets
@@ -67,12 +68,15 @@ class WorkerSettings:
                 not re.fullmatch(r"[A-Za-z0-9_-]{1,64}", self.instance),
                 f"name {self.instance!r} has other characters than A-Z a-z 0-9 _ -, or more than 64",
             ),
-            (self.drain_s < 0, f"drain time {self.drain_s} is below 0"),
+            (not 0 <= self.drain_s < math.inf, f"drain time {self.drain_s} is no number of seconds from 0"),
             (
                 not 1024 <= self.max_body_bytes <= HARD_MAX_BODY_BYTES,
                 f"longest body {self.max_body_bytes} is not between 1024 and {HARD_MAX_BODY_BYTES}",
             ),
-            (self.result_ttl_s < 1, f"result lifetime {self.result_ttl_s} is below 1 s"),
+            (
+                not 1 <= self.result_ttl_s < math.inf,
+                f"result lifetime {self.result_ttl_s} is no number of seconds from 1",
+            ),
         )
         problems = [text for wrong, text in rules if wrong]
         if problems:

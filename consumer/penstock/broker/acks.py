@@ -13,29 +13,33 @@ class Acks(NamedTuple):
 
 
 class AckBook:
-    """The settled tags of one channel.
+    """The outstanding tags of one channel, in the order of delivery.
 
-    Tags run from 1. Everything up to the first unsettled tag is acked with one frame. A tag that is settled
-    behind a slow job is held for one call of `collect` and then acked on its own, so that it is not delivered
-    again if the worker dies while the slow job runs.
+    Everything up to the first unsettled tag is acked with one frame. A tag that is settled behind a slow job is
+    held for one call of `collect` and then acked on its own, so that it is not delivered again if the worker dies
+    while the slow job runs. Acked tags are forgotten: the prefetch bounds what is remembered.
 
-    An ack with `multiple=True` must name a tag that is still outstanding (else RabbitMQ closes the channel with
-    406), hence the book of tags that were settled singly.
+    An ack with `multiple=True` names a tag that is still outstanding, else RabbitMQ closes the channel with 406.
     """
 
     def __init__(self) -> None:
-        self._low = 0
+        self._outstanding: dict[int, None] = {}
         self._settled: set[int] = set()
         self._held: set[int] = set()
-        self._gone: set[int] = set()
+
+    def deliver(self, tag: int) -> None:
+        """The broker has handed this tag out."""
+        self._outstanding[tag] = None
 
     def settle(self, tag: int) -> None:
         """The tag may be acked."""
-        self._settled.add(tag)
+        if tag in self._outstanding:
+            self._settled.add(tag)
 
     def forget(self, tag: int) -> None:
         """The tag was rejected or returned: it is no longer outstanding."""
-        self._gone.add(tag)
+        self._outstanding.pop(tag, None)
+        self._settled.discard(tag)
 
     @property
     def holds(self) -> bool:
@@ -44,26 +48,16 @@ class AckBook:
 
     def collect(self) -> Acks:
         """The acks to send now."""
-        up_to = self._advance()
+        leading = []
+        for tag in self._outstanding:
+            if tag not in self._settled:
+                break
+            leading.append(tag)
+        for tag in leading:
+            self.forget(tag)
         # What was held already at the last call has waited long enough.
         single = sorted(self._settled & self._held)
-        self._settled.difference_update(single)
-        self._gone.update(single)
+        for tag in single:
+            self.forget(tag)
         self._held = set(self._settled)
-        return Acks(up_to, single)
-
-    def _advance(self) -> int | None:
-        settled, gone, low = self._settled, self._gone, self._low
-        up_to = None
-        while True:
-            following = low + 1
-            if following in settled:
-                settled.discard(following)
-                up_to = following
-            elif following in gone:
-                gone.discard(following)
-            else:
-                break
-            low = following
-        self._low = low
-        return up_to
+        return Acks(leading[-1] if leading else None, single)

@@ -63,8 +63,14 @@ def parameters(url: str, *, name: str) -> pika.URLParameters:
         raise UsageError(f"AMQP URL {redacted(url)!r} does not begin with amqp:// or amqps://")
     try:
         made = pika.URLParameters(url)
-    except (ValueError, TypeError, AttributeError, ssl.SSLError, OSError) as error:
-        raise UsageError(f"AMQP URL {redacted(url)!r} is malformed: {error}") from error
+    except OSError as error:  # certificates
+        raise UsageError(f"AMQP URL {redacted(url)!r}: {error}") from error
+    except (ValueError, TypeError, AttributeError, SyntaxError):
+        # The cause is not shown: it may quote a part of the password.
+        raise UsageError(
+            f"AMQP URL {redacted(url)!r} is malformed; it is amqp://user:password@host:port/vhost, and in user, "
+            "password and vhost the characters / # ? @ : % are percent-encoded"
+        ) from None
     made.client_properties = {"connection_name": name}
     if made.blocked_connection_timeout is None:
         made.blocked_connection_timeout = _BLOCKED_TIMEOUT_S
@@ -72,11 +78,15 @@ def parameters(url: str, *, name: str) -> pika.URLParameters:
 
 
 def redacted(url: str) -> str:
-    """The URL without its password."""
-    scheme, separator, rest = url.partition("://")
-    credentials, at, host = rest.rpartition("@")
-    user = credentials.partition(":")[0]
-    return f"{scheme}{separator}{user}{':***' if ':' in credentials else ''}{at}{host}"
+    """The URL without its password, however malformed it is: nothing between the user and the last @ is shown."""
+    credentials, at, host = url.rpartition("@")
+    if not at:
+        return url
+    scheme, separator, rest = credentials.partition("://")
+    if not separator:
+        return f"***@{host}"
+    user, colon, _ = rest.partition(":")
+    return f"{scheme}://{user}{colon and ':***'}@{host}"
 
 
 class Connection:

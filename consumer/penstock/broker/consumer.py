@@ -41,6 +41,10 @@ class ConsumerChannel:
         """Whether its deliveries can still be settled."""
         return bool(self._channel.is_open)
 
+    def delivered(self, tag: int) -> None:
+        """The broker has handed this tag out."""
+        self._book.deliver(tag)
+
     def ack(self, tag: int) -> None:
         """The job is over."""
         self._book.settle(tag)
@@ -163,6 +167,11 @@ class Consumer:
         self._consuming = False
         connection.channel(on_open_callback=self._opened)
 
+    def _reopen(self, connection: RawConnection) -> None:
+        """Open a channel in place of one that was closed, unless a new connection has brought one meanwhile."""
+        if connection is self._connection:
+            self._open()
+
     def _opened(self, channel: Any) -> None:
         self._channel = channel
         self._generation = ConsumerChannel(channel, asyncio.get_running_loop())
@@ -179,6 +188,7 @@ class Consumer:
 
         def deliver(_: Any, method: Any, properties: Any, body: bytes) -> None:
             assert generation is not None
+            generation.delivered(method.delivery_tag)
             self._on_message(generation, method, properties, body)
 
         self._channel.basic_qos(prefetch_count=prefetch, callback=_nothing)
@@ -225,7 +235,7 @@ class Consumer:
                 "the broker closed the channel; it is opened anew",
                 extra={"event": Event.AMQP_CONSUMER_CANCELLED, "queue": self._queue, "reason": str(reason)},
             )
-            asyncio.get_running_loop().call_later(_REOPEN_S, self._open)
+            asyncio.get_running_loop().call_later(_REOPEN_S, self._reopen, connection)
 
 
 def _nothing(_: Any) -> None:

@@ -112,10 +112,17 @@ class Publisher:
         if not self._stopped and connection is not None and connection.is_open:
             connection.channel(on_open_callback=self._opened)
 
+    def _reopen(self, connection: RawConnection) -> None:
+        """Open a channel in place of one that was closed, unless a new connection has brought one meanwhile."""
+        if connection is self._connection:
+            self._open()
+
     def _opened(self, channel: Any) -> None:
         channel.add_on_close_callback(self._closed)
         channel.add_on_return_callback(self._on_return)
-        channel.confirm_delivery(self._on_confirm, callback=lambda _: self._resume(channel))
+        channel.confirm_delivery(
+            lambda frame: self._on_confirm(channel, frame), callback=lambda _: self._resume(channel)
+        )
 
     def _resume(self, channel: Any) -> None:
         """Send again what is unconfirmed, in order, then what waited."""
@@ -126,11 +133,15 @@ class Publisher:
         for publication in again:
             self._send(publication)
 
-    def _on_return(self, _: Any, method: Any, properties: Any, __: bytes) -> None:
+    def _on_return(self, channel: Any, method: Any, properties: Any, _: bytes) -> None:
+        if channel is not self._channel:
+            return
         # The broker sends the return of a message right before its ack.
         self._returned.add((method.exchange, method.routing_key, properties.correlation_id))
 
-    def _on_confirm(self, frame: Any) -> None:
+    def _on_confirm(self, channel: Any, frame: Any) -> None:
+        if channel is not self._channel:
+            return  # tags of an earlier channel mean other messages now
         method = frame.method
         refused = isinstance(method, spec.Basic.Nack)
         tag = int(method.delivery_tag)
@@ -166,4 +177,4 @@ class Publisher:
                 "the broker closed the publishing channel; it is opened anew",
                 extra={"event": Event.AMQP_DISCONNECTED, "connection": "publish", "reason": str(reason)},
             )
-            asyncio.get_running_loop().call_later(_REOPEN_S, self._open)
+            asyncio.get_running_loop().call_later(_REOPEN_S, self._reopen, connection)

@@ -12,7 +12,11 @@ import tenacity
 
 from penstock.errors import DeclarationError
 
-ExceptionTypes = tuple[type[Exception], ...]
+ExceptionTypes = type[Exception] | tuple[type[Exception], ...]
+
+
+def _classes(given: Any) -> tuple[Any, ...]:
+    return given if isinstance(given, tuple) else (given,)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,8 +32,8 @@ class Retry:
         cap: Longest wait in seconds, before jitter. Defaults to 600.
         jitter: `"full"` (the default) draws the wait evenly from 0 to the exponential value ("Exponential
             Backoff And Jitter", M. Brooker, 2015); `"none"` takes the value itself.
-        on: Exceptions that are tried again. Defaults to `(Exception,)`.
-        never: Exceptions that are not, though `on` names them. Defaults to none.
+        on: The exception class, or a tuple of them, that is tried again. Defaults to `Exception`.
+        never: The class or classes that are not, though `on` names them. Defaults to none.
 
     Raises:
         DeclarationError: A value is out of range; the message names all of them.
@@ -39,7 +43,7 @@ class Retry:
     base: float = 1.0
     cap: float = 600.0
     jitter: str = "full"
-    on: ExceptionTypes = (Exception,)
+    on: ExceptionTypes = Exception
     never: ExceptionTypes = ()
 
     def __post_init__(self) -> None:
@@ -49,7 +53,7 @@ class Retry:
             raise DeclarationError("Retry: " + "; ".join(problems))
 
     def _rules(self) -> list[tuple[bool, str]]:
-        types = (*self.on, *self.never)
+        types = [*_classes(self.on), *_classes(self.never)]
         return [
             (self.attempts < 1, f"attempts must be at least 1, not {self.attempts}"),
             (not 0 <= self.base < math.inf, f"base must be a number of seconds from 0, not {self.base}"),
@@ -77,7 +81,11 @@ class Retry:
 
         tenacity's own jitter draws from the global random source; here the seed (the job's id) decides.
         """
-        longest = float(tenacity.wait_exponential(multiplier=self.base, max=self.cap)(_state(attempt)))
+        if not self.base:
+            return 0.0
+        # A float as base of the power overflows to the cap at once; an int would grow with the attempt.
+        wait = tenacity.wait_exponential(multiplier=self.base, max=self.cap, exp_base=2.0)
+        longest = float(wait(_state(attempt)))
         if self.jitter == "none":
             return longest
         return random.Random(f"{seed}/{attempt}").uniform(0.0, longest)  # noqa: S311 -- spreads load, no secret
