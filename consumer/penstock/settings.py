@@ -8,10 +8,15 @@ import re
 import secrets
 import socket
 from dataclasses import dataclass, field
+from typing import Final
 
 from penstock.errors import UsageError
 from penstock.wire.headers import is_namespace
 from penstock.wire.registry import HARD_MAX_BODY_BYTES, MAX_BODY_BYTES, NAMESPACE, RESULT_TTL_MS
+
+
+#: An error result with the longest message and task name must fit.
+MIN_MAX_BODY_BYTES: Final = 4096
 
 
 def default_instance() -> str:
@@ -70,8 +75,8 @@ class WorkerSettings:
             ),
             (not 0 <= self.drain_s < math.inf, f"drain time {self.drain_s} is no number of seconds from 0"),
             (
-                not 1024 <= self.max_body_bytes <= HARD_MAX_BODY_BYTES,
-                f"longest body {self.max_body_bytes} is not between 1024 and {HARD_MAX_BODY_BYTES}",
+                not MIN_MAX_BODY_BYTES <= self.max_body_bytes <= HARD_MAX_BODY_BYTES,
+                f"longest body {self.max_body_bytes} is not between {MIN_MAX_BODY_BYTES} and {HARD_MAX_BODY_BYTES}",
             ),
             (
                 not 1 <= self.result_ttl_s < math.inf,

@@ -25,7 +25,9 @@ Registry = dict[str, Any]
 
 def load() -> Registry:
     """Read every registry file, refusing duplicate JSON keys."""
-    return {path.stem: json.loads(path.read_text(), object_pairs_hook=_unique) for path in sorted(REGISTRY.glob("*.json"))}
+    return {
+        path.stem: json.loads(path.read_text(), object_pairs_hook=_unique) for path in sorted(REGISTRY.glob("*.json"))
+    }
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -71,7 +73,9 @@ def python_constants(registry: Registry) -> Iterator[str]:
         yield f"HEADER_{header['name']}: Final = {quote(header['header'])}"
     for limit in registry["limits"]["limits"]:
         yield f"{limit['name']}: Final = {limit['value']}"
-    yield from python_enum("ResultMode(StrEnum)", "Where a result goes (header x-result).", amqp["result_modes"].items())
+    yield from python_enum(
+        "ResultMode(StrEnum)", "Where a result goes (header x-result).", amqp["result_modes"].items()
+    )
     codes = [(error["code"], error["code"]) for error in errors["errors"]]
     yield from python_enum("ErrorCode(StrEnum)", "Stable codes of error results.", codes)
     statuses = [(status["name"], status["status"]) for status in errors["exits"]]
@@ -105,7 +109,14 @@ def python_table(name: str, table: dict[str, Any], kind: str) -> Iterator[str]:
     yield "}"
 
 
-PYTHON_TYPES = {str: "str", bool: "bool", int: "int", dict: "dict[str, Any]", list: "tuple[Any, ...]", tuple: "tuple[Any, ...]"}
+PYTHON_TYPES = {
+    str: "str",
+    bool: "bool",
+    int: "int",
+    dict: "dict[str, Any]",
+    list: "tuple[Any, ...]",
+    tuple: "tuple[Any, ...]",
+}
 
 
 def python_rows(kind: str, name: str, rows: list[dict[str, Any]]) -> Iterator[str]:
@@ -130,7 +141,12 @@ def python_literal(value: Any) -> str:
     if isinstance(value, dict):
         return "{" + ", ".join(f"{quote(k)}: {python_literal(v)}" for k, v in value.items()) + "}"
     if isinstance(value, list | tuple):
-        return "(" + "".join(f"{python_literal(v)}, " for v in value).rstrip(" ").rstrip(",") + ("," if value else "") + ")"
+        return (
+            "("
+            + "".join(f"{python_literal(v)}, " for v in value).rstrip(" ").rstrip(",")
+            + ("," if value else "")
+            + ")"
+        )
     return repr(value)
 
 
@@ -145,23 +161,39 @@ def go_wire(registry: Registry) -> Iterator[str]:
     for name, value in amqp["types"].items():
         yield from go_const(f"Type{camel(name)}", value, "is an AMQP message type.")
     for header in amqp["headers"]:
-        yield from go_const(f"Header{camel(header['name'])}", header["header"], f"({header['type']}): {header['meaning']}")
+        yield from go_const(
+            f"Header{camel(header['name'])}", header["header"], f"({header['type']}): {header['meaning']}"
+        )
     for name, value in amqp["result_modes"].items():
         yield from go_const(f"Result{camel(name)}", value, "is a value of the header x-result.")
     for name, value in amqp["grammars"].items():
         yield from go_const(f"Grammar{camel(name)}", f"^(?:{value})$", "is a regular expression for the whole name.")
     for name, value in amqp["redis"].items():
-        yield from go_const(camel(name), value, "is a template: put {namespace} and {job_id} or {reply_to} in, as text.")
+        yield from go_const(
+            camel(name), value, "is a template: put {namespace} and {job_id} or {reply_to} in, as text."
+        )
     for exchange in registry["topology"]["exchanges"]:
-        yield from go_const(f"Exchange{camel(exchange['name'])}", exchange["name"], f"(after the namespace and a dot): {exchange['meaning']}.")
+        yield from go_const(
+            f"Exchange{camel(exchange['name'])}",
+            exchange["name"],
+            f"(after the namespace and a dot): {exchange['meaning']}.",
+        )
     for queue in registry["topology"]["transient_queues"]:
         first = queue["name"].split(".")[0]
-        yield from go_const(f"Queue{camel(first)}", queue["name"], f"is a template (after the namespace and a dot): {queue['meaning']}.")
+        yield from go_const(
+            f"Queue{camel(first)}",
+            queue["name"],
+            f"is a template (after the namespace and a dot): {queue['meaning']}.",
+        )
     for limit in registry["limits"]["limits"]:
         unit = f" in {limit['unit']}" if limit["unit"] else ""
         yield from go_const(camel(limit["name"]), limit["value"], f"is a limit{unit}: {limit['meaning']}")
     for status in registry["errors"]["exits"]:
-        yield from go_const(f"Exit{camel(status['name'])}", status["status"], f"is an exit status of the commands: {status['meaning']}")
+        yield from go_const(
+            f"Exit{camel(status['name'])}",
+            status["status"],
+            f"is an exit status of the commands: {status['meaning']}",
+        )
 
 
 def go_codes(registry: Registry) -> Iterator[str]:

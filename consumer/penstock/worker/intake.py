@@ -31,6 +31,8 @@ _MODES: Final = {mode.value: mode for mode in ResultMode}
 
 #: A job that is due within this many milliseconds is run now: a hop costs more than it gains.
 _DUE_TOLERANCE_MS: Final = 500
+#: Attempts and versions are 31-bit numbers in a result.
+_MAX_NUMBER: Final = 2**31 - 1
 
 
 class Intake:
@@ -67,7 +69,7 @@ class Intake:
             task=task,
             queue=self._spec.name,
             job_id=properties.message_id or "",
-            attempt=max(1, int_header(headers, HEADER_ATTEMPT) or 1),
+            attempt=min(max(1, int_header(headers, HEADER_ATTEMPT) or 1), _MAX_NUMBER),
             deliveries=1 + (int_header(headers, "x-delivery-count") or 0),
             version=int_header(headers, HEADER_TASK_VERSION),
             deadline_ms=int_header(headers, HEADER_DEADLINE),

@@ -198,7 +198,7 @@ class Settlement:
         result = Result(
             job_id=delivery.job_id,
             task=delivery.task,
-            tv=delivery.version or 1,
+            tv=task_version(delivery),
             attempt=delivery.attempt if failure.code in _TRIED else 0,
             finished_at=int(time.time() * 1000),
             worker=self._worker,
@@ -216,6 +216,12 @@ class Settlement:
 def awaits(delivery: Delivery) -> tuple[bool, bool]:
     """Whether the result is to be stored, and whether it is to be replied."""
     return delivery.mode in _STORES, delivery.mode in _REPLIES and bool(delivery.reply_to)
+
+
+def task_version(delivery: Delivery) -> int:
+    """The version that a result names: the header's if it is one, else 1."""
+    version = delivery.version
+    return version if version is not None and 0 < version < 2**31 else 1
 
 
 def identity(delivery: Delivery) -> dict[str, object]:
