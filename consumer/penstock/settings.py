@@ -14,7 +14,6 @@ from penstock.errors import UsageError
 from penstock.wire.headers import is_namespace
 from penstock.wire.registry import HARD_MAX_BODY_BYTES, MAX_BODY_BYTES, NAMESPACE, RESULT_TTL_MS
 
-
 #: An error result with the longest message and task name must fit.
 MIN_MAX_BODY_BYTES: Final = 4096
 

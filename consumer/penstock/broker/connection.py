@@ -7,13 +7,13 @@ import logging
 import random
 import socket
 import ssl
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any, Final
 
 import pika
 from pika import exceptions
-from pika.adapters.asyncio_connection import AsyncioConnection
 
+from penstock.broker.raw import RawConnection
 from penstock.errors import DeniedError, PenstockError, UnavailableError, UsageError
 from penstock.wire.registry import Event
 
@@ -26,31 +26,6 @@ _BACKOFF_BASE_S: Final = 0.5
 _BLOCKED_TIMEOUT_S: Final = 300.0
 #: Seconds that an orderly close may take.
 _CLOSE_TIMEOUT_S: Final = 3.0
-
-
-class RawConnection(AsyncioConnection):
-    """pika's connection, with all frames of one turn of the loop sent in one write.
-
-    pika writes every frame on its own, three to a message.
-    """
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        self._pending: list[bytes] = []
-        super().__init__(*args, **kwargs)
-
-    def _output_marshaled_frames(self, marshaled_frames: Sequence[bytes]) -> None:
-        if not self._pending:
-            self.ioloop.call_soon(self._flush)
-        self._pending.extend(marshaled_frames)
-        self.frames_sent += len(marshaled_frames)
-        for frame in marshaled_frames:
-            self.bytes_sent += len(frame)
-
-    def _flush(self) -> None:
-        data = b"".join(self._pending)
-        self._pending.clear()
-        if self._transport is not None and not self.is_closed:
-            self._adapter_emit_data(data)
 
 
 def parameters(url: str, *, name: str) -> pika.URLParameters:

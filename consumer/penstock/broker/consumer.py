@@ -10,7 +10,7 @@ from typing import Any, Final
 from pika import spec
 
 from penstock.broker.acks import AckBook
-from penstock.broker.connection import RawConnection
+from penstock.broker.raw import RawConnection
 from penstock.domain.lane import PREFETCH_SHORT_JOBS
 from penstock.wire.registry import CONSUMER_TIMEOUT_MS, Event
 

@@ -10,7 +10,7 @@ from typing import Any, Final
 from pika import exceptions
 from pika.exchange_type import ExchangeType
 
-from penstock.broker.connection import RawConnection
+from penstock.broker.raw import RawConnection
 from penstock.domain.topology import Exchange, Queue, Topology
 from penstock.errors import DeniedError, PenstockError, TopologyError, UnavailableError
 

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from pika import BasicProperties, spec
 
-from penstock.broker.connection import RawConnection
+from penstock.broker.raw import RawConnection
 from penstock.wire.registry import Event
 
 _log = logging.getLogger(__name__)

@@ -9,7 +9,8 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from penstock.broker import declare
-from penstock.broker.connection import Connection, RawConnection
+from penstock.broker.connection import Connection
+from penstock.broker.raw import RawConnection
 from penstock.cli.options import add_broker, add_namespace, amqp_url
 from penstock.domain.topology import Topology
 from penstock.errors import TopologyError, UsageError
