@@ -1,0 +1,77 @@
+# `make` prints what there is. Everything else sets up what it needs by itself, in .venv.
+#
+#   make test BROKER=4.3      against another RabbitMQ series
+#   make PYTHON=python3.12    with another Python
+
+PYTHON ?= python3
+export BROKER
+
+SHELL := /bin/bash
+MAKEFLAGS += --no-print-directory
+.DEFAULT_GOAL := help
+
+BIN := $(CURDIR)/.venv/bin
+export PATH := $(BIN):$(PATH)
+ifeq ($(HOME),)
+export HOME := $(CURDIR)/.cache/home
+endif
+
+SERVERS = $(PYTHON) ops/dev/servers.py --
+PYTEST = $(BIN)/python -m pytest -q
+# The race detector needs cgo, which Go turns off where it finds no C compiler.
+RACE = $$($(BIN)/go env CGO_ENABLED | sed -n s/1/-race/p)
+
+##@ Try it
+.PHONY: demo bench
+demo: setup  ## real jobs from Go to Python and back, on a private RabbitMQ and Redis
+	@$(SERVERS) $(BIN)/python examples/demo/run.py
+
+bench: setup  ## throughput and round trip, beside the raw client's in the same run
+	@$(SERVERS) $(BIN)/python bench/run.py
+
+##@ Test it
+.PHONY: test unit integration check
+test: setup-tests  ## all tests, Python and Go, on a private RabbitMQ and Redis
+	@$(SERVERS) $(MAKE) -k pytest-all go-test
+
+unit: setup  ## the tests that need no server: seconds
+	@$(PYTEST) tests/unit tests/contract
+
+integration: setup-tests  ## the tests that need servers, for instance with BROKER=4.3
+	@$(SERVERS) $(MAKE) -k pytest-integration go-test
+
+check: setup  ## linters, types, and that generated files are up to date
+	@$(BIN)/python ops/dev/check.py
+
+##@ Change it
+.PHONY: generate lock clean
+generate: setup  ## write both languages' constants from contracts/registry
+	@$(BIN)/python contracts/tools/generate.py
+
+lock: setup  ## pin the newest packages, with their hashes
+	@$(BIN)/python ops/dev/lock.py --upgrade
+
+clean:  ## remove what these targets made in this folder
+	@chmod -R u+w .cache 2>/dev/null || true
+	@rm -rf .venv .cache bin .pytest_cache .mypy_cache .ruff_cache
+	@find . -name __pycache__ -prune -exec rm -rf {} +
+
+.PHONY: help setup setup-tests pytest-all pytest-integration go-test
+help:
+	@awk -F ':.*## ' '/^##@/ {print substr($$0, 5)} /^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' Makefile
+
+setup:
+	@$(PYTHON) ops/dev/setup.py
+
+setup-tests:
+	@$(PYTHON) ops/dev/setup.py --tests
+
+# Run by the targets above, once their servers are there.
+pytest-all:
+	@$(PYTEST)
+
+pytest-integration:
+	@$(PYTEST) tests/integration tests/parity
+
+go-test:
+	@set -o pipefail; cd producer_go && $(BIN)/go test $(RACE) ./... | sed '/no test files/d'

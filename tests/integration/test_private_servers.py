@@ -1,0 +1,161 @@
+"""The private servers are there when asked for, and gone whatever happens to who asked."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+import redis
+
+from ops.dev.private import Janitor, NoSourceError, Redis, new_redis
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def wait_until(what: Callable[[], bool], *, within_s: float = 30.0) -> None:
+    deadline = time.monotonic() + within_s
+    while not what():
+        assert time.monotonic() < deadline, f"not within {within_s} s: {what}"
+        time.sleep(0.02)
+
+
+def gone(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
+    except OSError:
+        return True
+
+
+@contextmanager
+def private_redis(*, durable: bool = False) -> Iterator[Redis]:
+    with Janitor() as janitor:
+        try:
+            server = new_redis(None, janitor, durable=durable)
+        except NoSourceError as error:
+            if os.environ.get("PENSTOCK_CI"):
+                raise
+            pytest.skip(str(error))
+        server.start()
+        yield server
+
+
+def client(server: Redis) -> redis.Redis:
+    return redis.Redis.from_url(server.url, socket_timeout=5)
+
+
+def test_a_killed_server_comes_back_on_the_same_port_with_its_data() -> None:
+    with private_redis(durable=True) as server:
+        with client(server) as link:
+            link.set("a", "1")
+        port = server.port
+
+        server.kill()
+        assert not server.alive()
+        server.start()
+
+        assert server.port == port
+        with client(server) as link:
+            assert link.get("a") == b"1"
+
+
+def test_stop_kill_and_start_may_be_called_in_any_state() -> None:
+    with private_redis() as server:
+        for act in (server.start, server.kill, server.kill, server.stop, server.start, server.restart):
+            act()
+        assert server.alive()
+
+
+def test_a_crash_from_outside_is_noticed() -> None:
+    with private_redis() as server:
+        assert server.pid is not None
+        os.kill(server.pid, signal.SIGKILL)
+        wait_until(lambda: not server.alive())
+        server.start()
+        assert server.alive()
+
+
+OWNER = """
+import sys, time
+from ops.dev.private import Janitor, new_redis
+with Janitor() as janitor:
+    server = new_redis(None, janitor)
+    server.start()
+    print(server.pid, server._instance._folder, flush=True)
+    time.sleep(600)
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+def test_servers_and_their_folder_go_with_their_owner(number: signal.Signals) -> None:
+    owner = subprocess.Popen([sys.executable, "-c", OWNER], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+    assert owner.stdout is not None
+    with owner.stdout:
+        words = owner.stdout.readline().split()
+        if not words:
+            pytest.skip("no Redis to be had on this machine")
+        pid, folder = int(words[0]), Path(words[1].decode())
+        assert folder.exists()
+
+        owner.send_signal(number)
+
+        owner.wait(30)
+        wait_until(lambda: gone(pid) and not folder.exists())
+
+
+def run_servers(*command: str, **variables: str) -> subprocess.Popen[bytes]:
+    argv = [sys.executable, "ops/dev/servers.py", "--", *command]
+    return subprocess.Popen(
+        argv, cwd=ROOT, env={**os.environ, **variables}, stdout=subprocess.PIPE, start_new_session=True
+    )
+
+
+CLEANS_UP = """
+import signal, sys
+try:
+    print("running", flush=True)
+    signal.pause()
+except KeyboardInterrupt:
+    print("cleaned", flush=True)
+    sys.exit(9)
+"""
+
+needs_servers = pytest.mark.skipif(
+    not (os.environ.get("PENSTOCK_AMQP_URL") and os.environ.get("PENSTOCK_REDIS_URL")),
+    reason="run by make test",
+)
+
+
+@needs_servers
+def test_the_exit_code_is_the_command_s() -> None:
+    with run_servers("sh", "-c", "exit 7") as process:
+        assert process.wait(60) == 7
+
+
+@needs_servers
+def test_an_interrupted_command_may_finish_its_own_clean_up() -> None:
+    with run_servers(sys.executable, "-c", CLEANS_UP) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"running\n"
+
+        os.killpg(process.pid, signal.SIGINT)  # what a terminal does
+
+        assert process.wait(30) == 9
+        assert process.stdout.read() == b"cleaned\n"
+
+
+def test_a_given_server_that_does_not_answer_is_named_without_its_password() -> None:
+    argv = [sys.executable, "ops/dev/servers.py", "--", "true"]
+    env = {**os.environ, "PENSTOCK_REDIS_URL": "redis://:secret@127.0.0.1:1/0"}
+
+    done = subprocess.run(argv, cwd=ROOT, env=env, capture_output=True, text=True, timeout=60, check=False)
+
+    assert done.returncode == 69
+    assert "PENSTOCK_REDIS_URL names 127.0.0.1:1" in done.stderr
+    assert "secret" not in done.stderr
