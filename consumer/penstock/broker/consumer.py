@@ -189,7 +189,15 @@ class Consumer:
         def deliver(_: Any, method: Any, properties: Any, body: bytes) -> None:
             assert generation is not None
             generation.delivered(method.delivery_tag)
-            self._on_message(generation, method, properties, body)
+            try:
+                self._on_message(generation, method, properties, body)
+            except Exception:
+                # A defect of ours may cost this job a delivery, not the connection and every job on it.
+                _log.exception(
+                    "a delivery could not be taken in; it goes back to its queue",
+                    extra={"event": Event.JOB_GIVEN_BACK, "queue": self._queue},
+                )
+                generation.give_back(method.delivery_tag, counted=True)
 
         self._channel.basic_qos(prefetch_count=prefetch, callback=_nothing)
         tag = str(

@@ -24,7 +24,6 @@ from penstock.wire.registry import (
     HEADER_TASK_VERSION,
     HEADER_USER,
     HEADER_WORKER,
-    TYPE_JOB,
     TYPE_RESULT,
 )
 
@@ -65,7 +64,7 @@ def _copy(delivery: Delivery, headers: dict[str, Any]) -> BasicProperties:
     # No user_id: only a user with the tag impersonator could keep the producer's. The header names it.
     return BasicProperties(
         content_type=CONTENT_TYPE,
-        type=TYPE_JOB,
+        type=delivery.type or None,
         message_id=delivery.job_id,
         correlation_id=delivery.job_id,
         reply_to=delivery.reply_to,

@@ -14,6 +14,7 @@ class Delivery:
     """One hand-out of a job by the broker.
 
     Attributes:
+        type: The message's type; "" when absent.
         task: The task's name, from the routing key.
         queue: The queue's name.
         job_id: The job's id, from message_id.
@@ -32,6 +33,7 @@ class Delivery:
         channel: The consumer that settles it; opaque here.
     """
 
+    type: str
     task: str
     queue: str
     job_id: str

@@ -55,9 +55,13 @@ class Child:
         with theirs:
             fd = str(theirs.fileno())
             command = [self._python, "-m", "penstock.lanes.runner", fd, str(os.getpid()), *self._arguments]
-            self._process = subprocess.Popen(  # noqa: S603 -- our own module
-                command, stdin=subprocess.DEVNULL, pass_fds=[theirs.fileno()], start_new_session=True
-            )
+            try:
+                self._process = subprocess.Popen(  # noqa: S603 -- our own module
+                    command, stdin=subprocess.DEVNULL, pass_fds=[theirs.fileno()], start_new_session=True
+                )
+            except OSError:
+                self._socket.close()
+                raise
         self._socket.setblocking(False)
         self._loop.add_reader(self._socket, self._on_readable)
         # A thread learns of the end even when a grandchild still holds the socket.
@@ -128,6 +132,9 @@ class Child:
         return True
 
     def _await_exit(self) -> None:
+        # While the dead child is not reaped, its process group cannot be anybody else's: end what it started.
+        os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOWAIT)
+        self.kill()
         status = self._process.wait()
         try:
             self._loop.call_soon_threadsafe(self._exited, status)

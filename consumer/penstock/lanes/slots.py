@@ -15,6 +15,7 @@ from penstock.lanes.frames import Kind, pack
 
 #: What a job costs a child besides its run time, in seconds: reading, decoding, encoding, writing.
 _HANDLING_S: Final = 30e-6
+_INFINITE: Final = float("inf")
 
 
 @dataclass(slots=True)
@@ -117,6 +118,11 @@ class Slots:
     def dispatch(self) -> None:
         """Hand out what can be handed out."""
         waiting, ready = self._waiting, self._ready
+        overrun = self._clock() - AHEAD_S
+        for slot in ready:
+            if slot.jobs and slot.head_since < overrun:
+                # The running job takes longer than was expected, nobody knows how long: nothing waits behind it.
+                slot.expected_s = _INFINITE
         while waiting and ready:
             slot = min(ready, key=_by_expected)
             if slot.jobs and (slot.expected_s > AHEAD_S or len(slot.jobs) >= AHEAD_JOBS):
@@ -125,7 +131,7 @@ class Slots:
 
     def _assign(self, slot: Slot, delivery: Delivery) -> None:
         self._number = number = (self._number + 1) & 0xFFFFFFFF
-        expected = self._means.get(delivery.task, float("inf")) + _HANDLING_S
+        expected = self._means.get(delivery.task, _INFINITE) + _HANDLING_S
         if not slot.jobs:
             slot.head_since = self._clock()
             slot.expected_s = 0.0
@@ -147,7 +153,7 @@ class Slots:
             return None
         slot.proven = True
         slot.head_since = self._clock()
-        if slot.jobs and assigned.expected_s < float("inf"):
+        if slot.jobs and slot.expected_s < _INFINITE:
             slot.expected_s -= assigned.expected_s
         else:
             slot.expected_s = sum(other.expected_s for other in slot.jobs.values())

@@ -84,6 +84,7 @@ class Lane:
         self._places = [_Place() for _ in range(spec.lane.slots)]
         self._stopping = False
         self._hurried = False
+        self._killed = False
         self._dispatch_scheduled = False
         self._timed = any(task.timeout_s is not None for task in spec.tasks.values())
 
@@ -122,7 +123,8 @@ class Lane:
             pass
         unfinished = [job for slot in list(self._slots.ready) for job in self._slots.remove(slot)]
         await self._end_children()
-        return unfinished
+        # What a child that died meanwhile had not started is not handed to another one any more.
+        return unfinished + self._slots.take_waiting()
 
     def hurry(self) -> None:
         """End a drain: kill the children that still run a job; `stop` returns what they had."""
@@ -131,7 +133,7 @@ class Lane:
 
     def kill(self) -> None:
         """End all children at once, whatever they do; nothing is reported any more."""
-        self._stopping = True
+        self._stopping = self._killed = True
         for place in self._places:
             if place.timer is not None:
                 place.timer.cancel()
@@ -265,7 +267,7 @@ class Lane:
         if place.slot is not None and place.slot in self._slots.ready:
             head = place.slot.head()
             deliveries = self._slots.remove(place.slot)
-            if head is not None:
+            if head is not None and not self._killed:
                 deliveries = self._judge(place, head, deliveries, status)
         place.slot = None
         self._slots.put_back(deliveries)
@@ -304,7 +306,8 @@ class Lane:
         reason = "boot" if place.state is SlotState.STARTING else "crash"
         self.exits[reason] += 1
         place.failures += 1
-        delay = None if status == Exit.CONFIG else restart_delay(place.failures)
+        hopeless = reason == "boot" and status == Exit.CONFIG
+        delay = None if hopeless else restart_delay(place.failures)
         if place.said:
             fields["said"] = place.said
         if not self._started.done():

@@ -59,25 +59,26 @@ class Intake:
         """A delivery as the parent sees it. Never fails: what is wrong is for `refuse` to find."""
         headers = properties.headers or {}
         returned = method.exchange == self._return_exchange
-        task = task_of_returned(method.routing_key) if returned else method.routing_key
-        reply_to = properties.reply_to
+        key = _text(method.routing_key)
+        reply_to = _text(properties.reply_to)
         mode = _MODES.get(str_header(headers, HEADER_RESULT_MODE) or "")
         if mode is None:
             mode = ResultMode.REPLY if reply_to else ResultMode.NONE
         kept = {name: headers[name] for name in _KEPT if name in headers} if headers else {}
         return Delivery(
-            task=task,
+            type=_text(properties.type),
+            task=task_of_returned(key) if returned else key,
             queue=self._spec.name,
-            job_id=properties.message_id or "",
+            job_id=_text(properties.message_id),
             attempt=min(max(1, int_header(headers, HEADER_ATTEMPT) or 1), _MAX_NUMBER),
             deliveries=1 + (int_header(headers, "x-delivery-count") or 0),
             version=int_header(headers, HEADER_TASK_VERSION),
             deadline_ms=int_header(headers, HEADER_DEADLINE),
             not_before_ms=int_header(headers, HEADER_NOT_BEFORE),
             mode=mode,
-            reply_to=reply_to,
+            reply_to=reply_to or None,
             # Only workers write to the retry exchange, so only there the header can be believed.
-            user=properties.user_id or (str_header(headers, HEADER_USER) if returned else None),
+            user=_text(properties.user_id) or (str_header(headers, HEADER_USER) if returned else None),
             priority=properties.priority,
             kept=kept,
             body=body,
@@ -85,10 +86,10 @@ class Intake:
             channel=channel,
         )
 
-    def refuse(self, delivery: Delivery, message_type: str | None, now_ms: int) -> Outcome | None:
+    def refuse(self, delivery: Delivery, now_ms: int) -> Outcome | None:
         """Why a delivery is not run, as an outcome; None: run it."""
         for rule in (self._envelope, self._sender, self._task, self._result):
-            if (failure := rule(delivery, message_type)) is not None:
+            if (failure := rule(delivery)) is not None:
                 return Outcome(OutcomeKind.UNDECODABLE, failure=failure)
         if delivery.deadline_ms is not None and now_ms >= delivery.deadline_ms:
             text = f"{delivery.task}: the deadline passed before the job started"
@@ -100,9 +101,9 @@ class Intake:
         """Whether the job is not due yet."""
         return delivery.not_before_ms is not None and delivery.not_before_ms - now_ms > _DUE_TOLERANCE_MS
 
-    def _envelope(self, delivery: Delivery, message_type: str | None) -> Failure | None:
-        if message_type != TYPE_JOB:
-            text = f"message type {message_type!r}: this worker reads {TYPE_JOB}"
+    def _envelope(self, delivery: Delivery) -> Failure | None:
+        if delivery.type != TYPE_JOB:
+            text = f"message type {delivery.type!r}: this worker reads {TYPE_JOB}"
             return _failure(ErrorCode.UNSUPPORTED_ENVELOPE, text)
         if not is_job_id(delivery.job_id):
             return _failure(ErrorCode.BAD_ENVELOPE, f"message_id {delivery.job_id!r} is no UUIDv7")
@@ -111,7 +112,7 @@ class Intake:
             return _failure(ErrorCode.TOO_LARGE, text)
         return None
 
-    def _sender(self, delivery: Delivery, _: str | None) -> Failure | None:
+    def _sender(self, delivery: Delivery) -> Failure | None:
         if delivery.reply_to and not is_reply_to(delivery.reply_to):
             return _failure(ErrorCode.BAD_ENVELOPE, f"reply_to {delivery.reply_to!r} is not <user>.<instance>")
         if not self._strict:
@@ -123,7 +124,7 @@ class Intake:
             return _failure(ErrorCode.ENVELOPE_MISMATCH, text)
         return None
 
-    def _task(self, delivery: Delivery, _: str | None) -> Failure | None:
+    def _task(self, delivery: Delivery) -> Failure | None:
         name = delivery.task
         task = self._spec.tasks.get(name)
         if task is not None:
@@ -139,11 +140,18 @@ class Intake:
         known = ", ".join(sorted(self._spec.tasks))
         return _failure(ErrorCode.UNSUPPORTED_TASK, f"{name}: no such task (known: {known})")
 
-    def _result(self, delivery: Delivery, _: str | None) -> Failure | None:
+    def _result(self, delivery: Delivery) -> Failure | None:
         if delivery.mode in (ResultMode.STORED, ResultMode.REPLY_AND_STORED) and not self._stores_results:
             text = f"{delivery.task}: a stored result was asked for, but this worker has no Redis (--redis-url)"
             return _failure(ErrorCode.INTERNAL, text)
         return None
+
+
+def _text(value: str | bytes | None) -> str:
+    """A property as text, "" when absent. pika gives what is no UTF-8 as bytes."""
+    if isinstance(value, bytes):
+        return value.decode("utf-8", "replace")
+    return value or ""
 
 
 def _failure(code: ErrorCode, message: str) -> Failure:

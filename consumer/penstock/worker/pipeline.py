@@ -62,7 +62,7 @@ class Pipeline:
         now_ms = int(time.time() * 1000)
         if not self.open:
             self._settlement.return_unstarted(delivery)
-        elif (refusal := self._intake.refuse(delivery, properties.type, now_ms)) is not None:
+        elif (refusal := self._intake.refuse(delivery, now_ms)) is not None:
             self.ended(delivery, refusal)
         elif self._intake.waits(delivery, now_ms):
             self._settlement.postpone(delivery)

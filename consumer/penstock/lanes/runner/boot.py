@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
+import importlib
+import os
 import traceback
 from collections.abc import Iterable, Iterator
+from pathlib import Path
 
+import penstock
 from penstock.domain.task import QueueSpec
 from penstock.errors import DeclarationError
 from penstock.queue import Queue, resolve
 
 _TRACEBACK_BYTES = 8192
+#: Where the frames come from that lie between penstock and the user's module.
+_NOT_THE_USERS = (
+    str(Path(penstock.__file__).parent) + os.sep,
+    str(Path(importlib.__file__).parent) + os.sep,
+    "<frozen importlib",
+)
 
 
 def load(target: str) -> Queue:
@@ -37,9 +47,8 @@ def failure_text(error: BaseException) -> str:
     """What to show of an import that failed: the traceback from the user's first line on, or one sentence."""
     if isinstance(error, DeclarationError):
         return str(error)
-    own = __name__.partition(".")[0]
     frames = traceback.extract_tb(error.__traceback__)
-    user = [f for f in frames if f"/{own}/" not in f.filename and "importlib" not in f.filename]
+    user = [f for f in frames if not f.filename.startswith(_NOT_THE_USERS)]
     lines = ["Traceback (most recent call last):\n", *traceback.format_list(user)] if user else []
     lines += traceback.format_exception_only(error)
     return "".join(lines)[-_TRACEBACK_BYTES:].rstrip()

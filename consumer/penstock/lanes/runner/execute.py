@@ -38,6 +38,7 @@ class _Ended:
     failure: Failure | None = None
     delay_s: float | None = None
     trace: str | None = None
+    version: int | None = None
 
 
 class _Refused(Exception):  # noqa: N818 -- control flow inside this file
@@ -86,11 +87,13 @@ class Executor:
             return refused.ended
         token = running.set(_context(job, mirrors.attempt))
         try:
-            return _Ended(OutcomeKind.SUCCEEDED, task.function(*positional, **keywords))
-        except (Exception, SystemExit) as error:  # noqa: BLE001 -- user code may raise anything
-            return _raised(error, task, mirrors)
+            ended = _Ended(OutcomeKind.SUCCEEDED, task.function(*positional, **keywords))
+        except BaseException as error:  # noqa: BLE001 -- user code may raise anything, SystemExit and a Rust panic included
+            ended = _raised(error, task, mirrors)
         finally:
             running.reset(token)
+        ended.version = job.tv
+        return ended
 
     def _task(self, mirrors: Mirrors) -> Task:
         task = self._tasks.get(mirrors.task)
@@ -128,7 +131,7 @@ class Executor:
         result = Result(
             job_id=mirrors.job_id,
             task=mirrors.task,
-            tv=mirrors.version or 1,
+            tv=ended.version or mirrors.version or 1,
             attempt=mirrors.attempt if tried else 0,
             started_at=int(started_at * 1000) if tried else None,
             finished_at=int((started_at + run_s) * 1000),
@@ -138,12 +141,20 @@ class Executor:
         )
         try:
             return encode_result(result, max_bytes=self._max_body_bytes)
-        except WireError as error:
-            large = error.code is ErrorCode.TOO_LARGE
-            code = ErrorCode.RESULT_TOO_LARGE if large else ErrorCode.RESULT_INVALID
+        except BaseException as error:
+            if ended.failure is not None:
+                raise
             ended.kind, ended.value = OutcomeKind.RAISED, None
-            ended.failure = Failure(code=code, message=str(error), retryable=False)
+            ended.failure = _unfit(error)
             return self._encode(mirrors, ended, started_at, run_s)
+
+
+def _unfit(error: BaseException) -> Failure:
+    """Why a value cannot be the result."""
+    if isinstance(error, WireError) and error.code is ErrorCode.TOO_LARGE:
+        return Failure(code=ErrorCode.RESULT_TOO_LARGE, message=str(error), retryable=False)
+    text = str(error) if isinstance(error, WireError) else f"reading the result failed: {_text(error)}"
+    return Failure(code=ErrorCode.RESULT_INVALID, message=text, retryable=False)
 
 
 def _bind(task: Task, job: Job) -> tuple[list[Any], dict[str, Any]]:
@@ -159,17 +170,26 @@ def _context(job: Job, attempt: int) -> CurrentJob:
 
 def _raised(error: BaseException, task: Task, mirrors: Mirrors) -> _Ended:
     """An exception as the caller may see it (type and text) and as the log needs it (the traceback)."""
-    kind, text = type(error).__name__, str(error)
     policy = task.retry
     retryable = policy.attempts > 1 and policy.retries(error)
     failure = Failure(
         code=ErrorCode.TASK_ERROR,
-        message=f"{kind}: {text}" if text else kind,
+        message=_text(error),
         retryable=retryable,
-        exc_type=kind,
+        exc_type=type(error).__name__,
     )
     delay_s = policy.delay(mirrors.attempt, mirrors.job_id) if retryable else None
     return _Ended(OutcomeKind.RAISED, failure=failure, delay_s=delay_s, trace=_trace(error))
+
+
+def _text(error: BaseException) -> str:
+    """`ValueError: what it says`; an exception that cannot say anything is named at least."""
+    kind = type(error).__name__
+    try:
+        text = str(error)
+    except Exception:  # noqa: BLE001 -- an exception's __str__ is user code, too
+        text = ""
+    return f"{kind}: {text}" if text else kind
 
 
 def _trace(error: BaseException) -> str:
