@@ -190,7 +190,7 @@ class Running:
         """Wait a little, if the worker lives and time is left."""
         if self.process.poll() is not None or time.monotonic() > self._deadline:
             raise SystemExit(f"the worker does not get there:\n{self._log.read_text()}")
-        time.sleep(0.02)
+        time.sleep(0.2)  # each look costs the worker a metrics page
 
     def _address(self) -> str:
         records = [json.loads(text) for text in self._log.read_text().splitlines() if text.endswith("}")]

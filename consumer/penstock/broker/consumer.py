@@ -191,7 +191,7 @@ class Consumer:
             generation.delivered(method.delivery_tag)
             try:
                 self._on_message(generation, method, properties, body)
-            except Exception:
+            except Exception:  # noqa: BLE001 -- see below
                 # A defect of ours may cost this job a delivery, not the connection and every job on it.
                 _log.exception(
                     "a delivery could not be taken in; it goes back to its queue",
