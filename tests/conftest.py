@@ -14,8 +14,8 @@ from pathlib import Path
 
 import pika
 import pytest
-from penstock.domain.topology import Topology
 
+from penstock.domain.topology import Topology
 from tests.helpers.producer import Producer
 from tests.helpers.servers import need
 from tests.helpers.worker import WorkerProcess

@@ -11,8 +11,9 @@ from io import BytesIO
 from typing import TYPE_CHECKING
 
 import numpy as np
-from penstock import Processes, Queue, Retry, current_job
 from PIL import Image
+
+from penstock import Processes, Queue, Retry, current_job
 
 if TYPE_CHECKING:
     from sklearn.svm import SVC  # type: ignore[import-untyped]

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from msgpack import Timestamp
+
 from penstock.wire.codec import decode, encode
 from penstock.wire.failure import Failure, WireError
 from penstock.wire.job import Job, decode_job, encode_job

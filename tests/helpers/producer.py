@@ -8,6 +8,7 @@ import uuid
 from typing import Any, Self
 
 import pika
+
 from penstock.domain.topology import Topology
 from penstock.wire.job import Job, encode_job
 from penstock.wire.result import Result, decode_result

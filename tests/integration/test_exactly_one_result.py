@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 import redis
+
 from penstock.domain.topology import Topology
 from penstock.wire.result import decode_result
-
 from tests.helpers.go import build
 from tests.helpers.producer import Producer
 from tests.helpers.wait import until

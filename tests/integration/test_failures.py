@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from penstock.wire.job import Job, encode_job
 from penstock.wire.result import Result
-
 from tests.helpers.producer import Producer, new_id
 from tests.helpers.wait import until
 from tests.helpers.worker import WorkerProcess

@@ -8,8 +8,8 @@ from datetime import UTC, datetime
 
 import pytest
 import redis
-from penstock.wire.result import decode_result
 
+from penstock.wire.result import decode_result
 from tests.helpers.producer import Producer, new_id
 from tests.helpers.wait import until
 from tests.helpers.worker import WorkerProcess

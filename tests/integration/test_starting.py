@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pika
 import pytest
-from penstock.domain.topology import Topology
 
+from penstock.domain.topology import Topology
 from tests.helpers import management
 from tests.helpers.producer import Producer
 from tests.helpers.worker import ROOT, WorkerProcess, run_worker

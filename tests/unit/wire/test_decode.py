@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from msgpack import Timestamp
+
 from penstock.wire.codec import decode, encode
 from penstock.wire.failure import WireError
 from penstock.wire.registry import ErrorCode

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 import pytest
 from msgpack import Timestamp
+
 from penstock.wire.codec import decode, encode
 from penstock.wire.failure import WireError
 from penstock.wire.registry import MAX_BODY_BYTES, MAX_NODES, ErrorCode

@@ -7,6 +7,7 @@ from types import MappingProxyType
 from typing import Any
 
 import pytest
+
 from penstock.wire.codec import decode
 from penstock.wire.failure import Failure, WireError
 from penstock.wire.job import Job, decode_job, encode_job

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import FrozenInstanceError, replace
 
 import pytest
+
 from penstock.wire.failure import Failure, WireError
 from penstock.wire.registry import MAX_ERROR_MESSAGE_BYTES, ErrorCode
 

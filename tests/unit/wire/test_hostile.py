@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+
 from penstock.wire.codec import decode, encode
 from penstock.wire.failure import WireError
 from penstock.wire.registry import HARD_MAX_BODY_BYTES, MAX_BODY_BYTES, MAX_NODES

@@ -1,0 +1,75 @@
+package penstock
+
+import (
+	"context"
+	"errors"
+	"sync"
+
+	"github.com/penstock-mq/penstock/producer_go/internal/confirm"
+	"github.com/penstock-mq/penstock/producer_go/internal/replies"
+	"github.com/penstock-mq/penstock/producer_go/internal/wire"
+)
+
+// Client enqueues jobs and receives their results. It is safe for concurrent use; a program needs one.
+type Client struct {
+	options   Options
+	publisher *confirm.Publisher
+	replies   *replies.Router
+	stored    *stored
+	storedTo  string // reply_to of jobs that have no reply queue: it names the channel of the store's hints
+
+	close  sync.Once
+	closed error // of Close
+}
+
+// Open connects to RabbitMQ. It makes one attempt, bounded by ctx, and returns its error: [ErrUnavailable],
+// [ErrDenied], [ErrTopology] or [ErrOptions]. A connection that is lost later
+// is made anew without end. The connection for replies is made when the first job wants one.
+func Open(ctx context.Context, options Options) (*Client, error) {
+	options = options.withDefaults()
+	if err := options.validate(); err != nil {
+		return nil, err
+	}
+	c := &Client{
+		options:   options,
+		publisher: confirm.New(options.connection("publish"), options.Namespace+"."+wire.ExchangeJobs, options.ConfirmWindow),
+		replies:   replies.New(options.connection("replies"), options.Namespace, options.User),
+		storedTo:  options.User + "." + wire.NewInstance(),
+	}
+	c.stored = newStored(options.Results, options.Namespace, c.storedTo)
+	if err := c.publisher.Start(ctx); err != nil {
+		c.Close(ctx)
+		return nil, err
+	}
+	return c, nil
+}
+
+// Close waits until the broker has answered for every job that was published, or ctx ends, and then ends
+// the connections. Whoever waits for a result gets [ErrClosed]. When ctx ends first the error is
+// [ErrUnknown], and what is left ends by itself within seconds. A second call returns what the first did.
+func (c *Client) Close(ctx context.Context) error {
+	c.close.Do(func() {
+		drained := c.publisher.Close(ctx)
+		c.closed = errors.Join(drained, c.replies.Close(ctx), c.stored.close(ctx))
+	})
+	return c.closed
+}
+
+// Stats are counts since Open.
+type Stats struct {
+	// Reconnects is how many connections have been made in place of lost ones.
+	Reconnects int
+	// AwaitedReplies is how many replies are awaited now.
+	AwaitedReplies int
+	// DroppedReplies is how many replies came that nobody waited for: late, duplicate or stray.
+	DroppedReplies uint64
+}
+
+// Stats returns the present counts.
+func (c *Client) Stats() Stats {
+	return Stats{
+		Reconnects:     max(0, c.publisher.Connects()-1) + max(0, c.replies.Connects()-1),
+		AwaitedReplies: c.replies.Waiting(),
+		DroppedReplies: c.replies.Dropped(),
+	}
+}

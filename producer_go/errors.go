@@ -1,0 +1,137 @@
+package penstock
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/penstock-mq/penstock/producer_go/internal/fault"
+)
+
+// What can become of an enqueue. Every error of [Client.Enqueue] but an [*InvalidJobError] is an
+// [*EnqueueError], and errors.Is tells which of these it is. Only with ErrUnknown may the job have been
+// accepted.
+var (
+	// ErrUnroutable is returned when no queue takes the task: no worker has ever been started for it, and
+	// its queue has not been declared otherwise.
+	ErrUnroutable = fault.ErrUnroutable
+
+	// ErrRefused is returned when the broker has answered that it does not take the job, for instance
+	// because its queue is full.
+	ErrRefused = fault.ErrRefused
+
+	// ErrUnknown is returned when the broker has not answered: the job may or may not have been accepted.
+	// Enqueue it again with the ID of the [EnqueueError], and it is recognised as the same job.
+	ErrUnknown = fault.ErrUnknown
+
+	// ErrTooLarge is returned when the body is longer than [Options].MaxBodyBytes, or than the broker allows.
+	ErrTooLarge = fault.ErrTooLarge
+
+	// ErrTopology is returned when penstock's exchanges do not exist on the broker.
+	ErrTopology = fault.ErrTopology
+
+	// ErrDenied is returned when the broker or the result store refuses the user, its password or the
+	// permission for what was asked.
+	ErrDenied = fault.ErrDenied
+
+	// ErrUnavailable is returned when the broker or the result store could not be reached before the
+	// context ended. The job was not sent.
+	ErrUnavailable = fault.ErrUnavailable
+
+	// ErrClosed is returned when the client is closed, or was closed while something waited.
+	ErrClosed = fault.ErrClosed
+)
+
+// ErrOptions is returned by Open when the options cannot be used; the text names each that is wrong.
+var ErrOptions = errors.New("invalid penstock.Options")
+
+// Why there is no result. Where nothing else is said, the job goes on regardless.
+var (
+	// ErrNoResult is returned when the context ended before there was a result, beside the context's error,
+	// and by Wait for a job that was enqueued with NoResult.
+	ErrNoResult = errors.New("no result")
+
+	// ErrReplyLost is returned by Wait when the connection over which the reply would have come was lost.
+	// The job may end well all the same; with ReplyAndStored the result is read from the store instead.
+	ErrReplyLost = fault.ErrReplyLost
+
+	// ErrNoStore is returned when a stored result is asked for and [Options].Results is nil.
+	ErrNoStore = errors.New("no result store; set Options.Results")
+
+	// ErrBadResult is returned when what arrived as the result is none: the bytes break the wire's rules.
+	ErrBadResult = errors.New("not a result of penstock")
+
+	// ErrResultType is returned when the job went well but its result does not fit what out points to.
+	ErrResultType = errors.New("the result does not fit")
+)
+
+// EnqueueError says that a job was not accepted or, with [ErrUnknown], that this is not known.
+type EnqueueError struct {
+	JobID string
+	Task  string
+	Err   error // one or more of the errors above
+}
+
+func (e *EnqueueError) Error() string {
+	return fmt.Sprintf("job %s: %v; %s", e.JobID, e.Err, e.remedy())
+}
+
+func (e *EnqueueError) Unwrap() error { return e.Err }
+
+// remedy says what became of the job and what to do.
+func (e *EnqueueError) remedy() string {
+	queue, _, _ := strings.Cut(e.Task, ".")
+	switch {
+	case errors.Is(e.Err, ErrUnknown):
+		return "it may have been accepted, and can be enqueued again with the same ID"
+	case errors.Is(e.Err, ErrUnroutable):
+		return fmt.Sprintf("it was not accepted; start a worker for the queue %q or run: penstock topology apply --queue %s", queue, queue)
+	case errors.Is(e.Err, ErrRefused):
+		return fmt.Sprintf("it was not accepted; the queue %q is full or has no leader", queue)
+	case errors.Is(e.Err, ErrUnavailable):
+		return "it was not sent"
+	}
+	return "it was not accepted"
+}
+
+// InvalidJobError says that a job cannot be sent as it is. Code is [CodeInvalidArgs] when the arguments are
+// the reason, and [CodeBadEnvelope] otherwise.
+type InvalidJobError struct {
+	Code    string
+	Message string
+}
+
+func (e *InvalidJobError) Error() string { return e.Code + ": " + e.Message }
+
+// RemoteError is the error result of a job: the worker's, not the connection's.
+//
+// errors.Is compares by code, so a template tells one kind of failure:
+//
+//	if errors.Is(err, &penstock.RemoteError{Code: penstock.CodeInvalidArgs}) { ... }
+type RemoteError struct {
+	Code      string         // one of the Code constants, or one of the task's own; there may be new ones
+	Message   string         // one sentence for people
+	Attempt   int            // the attempt that ended the job; 0 when it was refused before it was tried
+	Retryable bool           // whether the same job might succeed another time
+	ExcType   string         // the exception's class, for information; "" when there was none
+	Details   map[string]any // facts for programs: string, int64, float64 and bool; may be nil
+	JobID     string
+	Task      string
+	Worker    string
+}
+
+func (e *RemoteError) Error() string {
+	attempt := "before it was tried"
+	if e.Attempt > 0 {
+		attempt = fmt.Sprintf("at attempt %d", e.Attempt)
+	}
+	return fmt.Sprintf("%s: %s (job %s, task %s, failed %s)", e.Code, e.Message, e.JobID, e.Task, attempt)
+}
+
+// Is tells whether target is a RemoteError with the same code and, where target has them, the same task and
+// job.
+func (e *RemoteError) Is(target error) bool {
+	t, ok := target.(*RemoteError)
+	return ok && t.Code == e.Code &&
+		(t.Task == "" || t.Task == e.Task) && (t.JobID == "" || t.JobID == e.JobID)
+}

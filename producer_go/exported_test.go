@@ -1,0 +1,81 @@
+package penstock_test
+
+import (
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// The public names are a promise: this list changes only on purpose.
+func TestThePublicNames(t *testing.T) {
+	t.Parallel()
+	want := strings.Fields(`
+		Client Code* EnqueueError Err* FetchResult Handle InvalidJobError Job NoResult Open Options
+		RemoteError Reply ReplyAndStored ResultMode ResultStore Stats Stored`)
+
+	names := map[string]bool{}
+	files, err := filepath.Glob("*.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, path := range files {
+		if strings.HasSuffix(path, "_test.go") {
+			continue
+		}
+		file, err := parser.ParseFile(token.NewFileSet(), path, nil, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, declaration := range file.Decls {
+			for _, name := range declared(declaration) {
+				if ast.IsExported(name) {
+					names[family(name)] = true
+				}
+			}
+		}
+	}
+	var got []string
+	for name := range names {
+		got = append(got, name)
+	}
+	slices.Sort(got)
+	slices.Sort(want)
+	if !slices.Equal(got, want) {
+		t.Errorf("got  %v\nwant %v", got, want)
+	}
+}
+
+// family stands for the error codes and the errors, which are listed elsewhere.
+func family(name string) string {
+	for _, prefix := range []string{"Code", "Err"} {
+		if strings.HasPrefix(name, prefix) {
+			return prefix + "*"
+		}
+	}
+	return name
+}
+
+// declared returns the names that a declaration makes in its package.
+func declared(d ast.Decl) (names []string) {
+	if f, ok := d.(*ast.FuncDecl); ok {
+		if f.Recv == nil {
+			names = append(names, f.Name.Name)
+		}
+		return names
+	}
+	for _, spec := range d.(*ast.GenDecl).Specs {
+		switch s := spec.(type) {
+		case *ast.TypeSpec:
+			names = append(names, s.Name.Name)
+		case *ast.ValueSpec:
+			for _, name := range s.Names {
+				names = append(names, name.Name)
+			}
+		}
+	}
+	return names
+}

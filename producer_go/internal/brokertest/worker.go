@@ -1,0 +1,91 @@
+package brokertest
+
+import (
+	"context"
+	"time"
+
+	amqp "github.com/rabbitmq/amqp091-go"
+
+	"github.com/penstock-mq/penstock/producer_go/internal/wire"
+)
+
+// Answer makes the result of a job; what it leaves out of the envelope is filled in. Nil means no result.
+type Answer func(job *wire.Job, d amqp.Delivery) *wire.Result
+
+// Echo answers with the arguments.
+func Echo(job *wire.Job, _ amqp.Delivery) *wire.Result { return &wire.Result{Value: job.Args} }
+
+// Worker answers the jobs of a queue, over the reply queue or through store (which may be nil), until the
+// test ends.
+func (b *Broker) Worker(queue string, store func(ctx context.Context, replyTo, id string, body []byte) error, answer Answer) {
+	b.t.Helper()
+	conn, err := amqp.Dial(b.URL)
+	b.must(err)
+	ch, err := conn.Channel()
+	b.must(err)
+	b.must(ch.Qos(500, 0, false))
+	deliveries, err := ch.Consume(queue, "", false, false, false, false, nil)
+	b.must(err)
+	w := &worker{broker: b, ch: ch, store: store, answer: answer}
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		for d := range deliveries {
+			w.handle(d)
+		}
+	}()
+	b.t.Cleanup(func() {
+		conn.Close()
+		<-done
+	})
+}
+
+type worker struct {
+	broker *Broker
+	ch     *amqp.Channel
+	store  func(ctx context.Context, replyTo, id string, body []byte) error
+	answer Answer
+}
+
+// handle ends in an ack whatever happens: tests look at what arrives.
+func (w *worker) handle(d amqp.Delivery) {
+	defer d.Ack(false)
+	job, err := wire.DecodeJob(d.Body, wire.HardMaxBodyBytes)
+	if err != nil {
+		w.broker.t.Errorf("the worker got a bad job: %v", err)
+		return
+	}
+	result := w.answer(job, d)
+	if result == nil {
+		return
+	}
+	body := ResultOf(w.broker, job, result)
+	mode := d.Headers[wire.HeaderResultMode]
+	if w.store != nil && (mode == wire.ResultStored || mode == wire.ResultReplyAndStored) {
+		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+		defer cancel()
+		if err := w.store(ctx, d.ReplyTo, job.ID, body); err != nil {
+			w.broker.t.Errorf("the worker cannot store: %v", err)
+		}
+	}
+	if mode == wire.ResultReply || mode == wire.ResultReplyAndStored {
+		w.ch.Publish(w.broker.Name(wire.ExchangeReplies), d.ReplyTo, false, false, Reply(job.ID, body))
+	}
+}
+
+// ResultOf fills in the envelope and encodes it.
+func ResultOf(b *Broker, job *wire.Job, r *wire.Result) []byte {
+	b.t.Helper()
+	r.JobID, r.Task, r.Version, r.Worker, r.Attempt = job.ID, job.Task, job.Version, "tester", max(1, r.Attempt)
+	r.FinishedAt = time.Now().UnixMilli()
+	body, err := wire.EncodeResult(r, wire.HardMaxBodyBytes)
+	if err != nil {
+		b.t.Errorf("the worker cannot encode its result: %v", err)
+	}
+	return body
+}
+
+// Reply is the message around a result.
+func Reply(jobID string, body []byte) amqp.Publishing {
+	return amqp.Publishing{Type: wire.TypeResult, ContentType: wire.ContentType, CorrelationId: jobID, MessageId: jobID, Body: body}
+}

@@ -1,0 +1,115 @@
+// Package redisresults reads stored results from Redis 6.2 or newer, or Valkey.
+//
+//	store, err := redisresults.New("redis://:secret@localhost:6379/0")
+//	defer store.Close()
+//	client, err := penstock.Open(ctx, penstock.Options{URL: amqpURL, Results: store})
+package redisresults
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/url"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+	"github.com/redis/go-redis/v9/maintnotifications"
+
+	penstock "github.com/penstock-mq/penstock/producer_go"
+)
+
+// silence is how long a subscription may bring nothing before it is asked for a sign of life.
+const silence = 30 * time.Second
+
+// Store is a [penstock.ResultStore]. It is safe for concurrent use.
+type Store struct{ client *redis.Client }
+
+var _ penstock.ResultStore = (*Store)(nil)
+
+// New returns a store for redis://user:password@host:port/db, or rediss with TLS. Further parameters are
+// those of go-redis, for instance ?pool_size=20. It connects when it is first asked.
+func New(address string) (*Store, error) {
+	if address == "" {
+		return nil, errors.New("the Redis URL is empty; set it to redis://localhost:6379/0")
+	}
+	options, err := redis.ParseURL(address)
+	if syntax := (*url.Error)(nil); errors.As(err, &syntax) {
+		err = syntax.Err // without the URL, for that has a password in it
+	}
+	if err != nil {
+		return nil, fmt.Errorf("the Redis URL is not of the form redis://user:password@host:6379/0: %w", err)
+	}
+	options.ContextTimeoutEnabled = true
+	options.DialerRetries = 1 // whoever waits for a result asks again anyway, and hears sooner what is wrong
+	options.MaintNotificationsConfig = &maintnotifications.Config{Mode: maintnotifications.ModeDisabled}
+	return &Store{redis.NewClient(options)}, nil
+}
+
+// Close ends the connections.
+func (s *Store) Close() error { return s.client.Close() }
+
+// Ping asks the server for a sign of life.
+func (s *Store) Ping(ctx context.Context) error { return explain(s.client.Ping(ctx).Err()) }
+
+// Get returns the bytes under a key, or nil while there are none.
+func (s *Store) Get(ctx context.Context, key string) ([]byte, error) {
+	type answer struct {
+		body []byte
+		err  error
+	}
+	answered := make(chan answer, 1)
+	// go-redis heeds a context's deadline but not its cancellation. What is left behind then ends with the
+	// read timeout of the URL, 3 s by default.
+	go func() {
+		body, err := s.client.Get(ctx, key).Bytes()
+		answered <- answer{body, err}
+	}()
+	select {
+	case a := <-answered:
+		if errors.Is(a.err, redis.Nil) {
+			return nil, nil
+		}
+		return a.body, explain(a.err)
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+}
+
+// Listen calls live when the subscription has begun, and hint with every message.
+func (s *Store) Listen(ctx context.Context, channel string, live func(), hint func(string)) error {
+	subscription := s.client.Subscribe(ctx, channel)
+	defer subscription.Close()
+	defer context.AfterFunc(ctx, func() { subscription.Close() })()
+	for asked := false; ; {
+		message, err := subscription.ReceiveTimeout(ctx, silence)
+		var slow net.Error
+		if errors.As(err, &slow) && slow.Timeout() && !asked {
+			asked, err = true, subscription.Ping(ctx)
+		} else {
+			asked = false
+		}
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		if err != nil {
+			return explain(err)
+		}
+		switch message := message.(type) {
+		case *redis.Subscription:
+			live()
+		case *redis.Message:
+			hint(message.Payload)
+		}
+	}
+}
+
+func explain(err error) error {
+	switch {
+	case err == nil:
+		return nil
+	case redis.IsAuthError(err) || redis.IsPermissionError(err):
+		return fmt.Errorf("%w: Redis refuses the user, the password or the command; check the URL: %w", penstock.ErrDenied, err)
+	}
+	return fmt.Errorf("%w: Redis does not answer: %w", penstock.ErrUnavailable, err)
+}

@@ -1,0 +1,100 @@
+"""Processes, and the numbers by which a lane is filled and its children are replaced."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+
+from penstock.domain.lane import (
+    MEAN_WEIGHT,
+    RESTART_DELAYS_S,
+    SHORT_JOB_S,
+    Processes,
+    is_short,
+    moving_mean,
+    restart_delay,
+)
+from penstock.errors import DeclarationError
+
+SHORT_S, LONG_S = SHORT_JOB_S
+
+
+def test_a_process_lane_has_a_child_for_every_core_that_may_be_used() -> None:
+    assert Processes().slots == len(os.sched_getaffinity(0))
+
+
+@pytest.mark.parametrize("slots", [0, -1])
+def test_a_lane_without_slots_is_refused(slots: int) -> None:
+    with pytest.raises(DeclarationError, match=f"slots must be at least 1, not {slots}"):
+        Processes(slots)
+
+
+@pytest.mark.parametrize("lane", [Processes(1), Processes(8, python="/opt/venv/bin/python")])
+def test_a_lane_survives_the_way_to_the_parent(lane: Processes) -> None:
+    assert Processes.from_wire(lane.to_wire()) == lane
+
+
+@pytest.mark.parametrize(
+    ("failures", "delay_s"), [(number + 1, delay) for number, delay in enumerate(RESTART_DELAYS_S)]
+)
+def test_every_failure_in_a_row_has_its_delay(failures: int, delay_s: float) -> None:
+    assert restart_delay(failures) == delay_s
+
+
+def test_the_delays_grow() -> None:
+    assert list(RESTART_DELAYS_S) == sorted(set(RESTART_DELAYS_S))
+
+
+@pytest.mark.parametrize("more", [1, 2, 100])
+def test_a_child_that_fails_more_often_is_broken(more: int) -> None:
+    assert restart_delay(len(RESTART_DELAYS_S) + more) is None
+
+
+@pytest.mark.parametrize(
+    ("mean_s", "already", "short"),
+    [
+        (None, False, False),
+        (None, True, False),
+        (0.0, False, True),
+        (SHORT_S - 1e-6, False, True),
+        (SHORT_S, False, False),
+        (SHORT_S, True, True),
+        (LONG_S - 1e-6, False, False),
+        (LONG_S - 1e-6, True, True),
+        (LONG_S, True, False),
+        (60.0, True, False),
+    ],
+)
+def test_jobs_become_short_below_one_bound_and_stop_being_short_above_another(
+    mean_s: float | None, already: bool, short: bool
+) -> None:
+    assert is_short(mean_s, already=already) is short
+
+
+def test_a_mean_that_wanders_between_the_bounds_changes_nothing() -> None:
+    between = (SHORT_S + LONG_S) / 2
+    assert [is_short(between, already=state) for state in (True, False)] == [True, False]
+
+
+def test_the_first_observation_is_the_mean() -> None:
+    assert moving_mean(None, 3.5) == 3.5
+
+
+def test_a_later_observation_moves_the_mean_by_its_weight() -> None:
+    assert moving_mean(1.0, 2.0) == pytest.approx(1.0 + MEAN_WEIGHT)
+    assert moving_mean(2.0, 1.0) == pytest.approx(2.0 - MEAN_WEIGHT)
+
+
+def test_the_mean_comes_to_what_is_observed_for_long() -> None:
+    # Given a mean of long jobs
+    mean: float | None = 10.0
+
+    # When a hundred short ones follow
+    for _ in range(100):
+        mean = moving_mean(mean, 0.001)
+
+    # Then it has forgotten the long ones, and not overshot
+    assert mean == pytest.approx(0.001, abs=0.001)
+    assert mean is not None
+    assert mean >= 0.001

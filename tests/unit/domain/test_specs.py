@@ -1,0 +1,48 @@
+"""TaskSpec and QueueSpec: what the parent knows of a queue, carried by a catalog frame."""
+
+from __future__ import annotations
+
+import pytest
+
+from penstock.domain.lane import Processes
+from penstock.domain.retry import NO_RETRY, Retry
+from penstock.domain.task import QueueSpec, TaskSpec
+from penstock.lanes.frames import Kind, Reader, pack
+from tests.unit.builders import make_queue, make_task
+
+
+@pytest.mark.parametrize(
+    "task",
+    [
+        TaskSpec(name="stats.norm", version=1, timeout_s=None, retry=NO_RETRY),
+        TaskSpec(name="a.b.c", version=2**31 - 1, timeout_s=0.5, retry=Retry(attempts=9, jitter="none")),
+    ],
+)
+def test_a_task_survives_the_way_to_the_parent(task: TaskSpec) -> None:
+    assert TaskSpec.from_wire(task.to_wire()) == task
+
+
+def test_a_queue_survives_the_way_to_the_parent() -> None:
+    # Given a queue with a lane and tasks of its own
+    queue = QueueSpec(
+        name="stats",
+        target="app.tasks:stats",
+        lane=Processes(3, python="/opt/venv/bin/python"),
+        tasks={task.name: task for task in (make_task("stats.a"), make_task("stats.b", timeout_s=2.5))},
+    )
+
+    # When a frame carries it
+    frames = Reader().feed(pack(Kind.CATALOG, 0, [[queue.to_wire()]]))
+
+    # Then the parent reads the same
+    assert [QueueSpec.from_wire(wire) for wire in frames[0].meta[0]] == [queue]
+
+
+def test_the_order_of_the_tasks_is_kept() -> None:
+    queue = make_queue(make_task("stats.z"), make_task("stats.a"), make_task("stats.m"))
+    assert list(QueueSpec.from_wire(queue.to_wire()).tasks) == ["stats.z", "stats.a", "stats.m"]
+
+
+def test_the_exception_classes_stay_in_the_child() -> None:
+    task = make_task(retry=Retry(on=(KeyError,), never=(ValueError,)))
+    assert "Error" not in repr(task.to_wire())

@@ -1,0 +1,397 @@
+"""Executor: one attempt, from the bytes of a job to the bytes of its result."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import sys
+import time
+from collections.abc import Callable
+from typing import Any, NamedTuple, NoReturn
+
+import pytest
+
+from penstock import Processes, Queue, Retry, current_job
+from penstock.lanes.runner.execute import Executor
+from penstock.settings import MIN_MAX_BODY_BYTES
+from penstock.wire.registry import MAX_BODY_BYTES
+from penstock.wire.result import Result, decode_result
+from tests.unit.builders import JOB_ID, job_body, job_id
+
+WORKER = "shop.worker-1"
+
+
+class Answer(NamedTuple):
+    """An OUTCOME frame, taken apart."""
+
+    kind: str
+    run_us: int
+    code: str | None
+    message: str | None
+    retryable: bool | None
+    delay_s: float | None
+    trace: str | None
+    result: Result
+
+
+def attempt(
+    function: Callable[..., Any],
+    body: bytes | None = None,
+    *,
+    max_body_bytes: int = MAX_BODY_BYTES,
+    task: dict[str, Any] | None = None,
+    **mirrors: Any,
+) -> Answer:
+    """Run `function` as the task `stats.norm`; the mirrors are those of `body` if nothing else is said."""
+    queue = Queue("stats", lane=Processes(1))
+    queue.task(name="norm", **(task or {}))(function)
+    executor = Executor(queue, worker=WORKER, max_body_bytes=max_body_bytes)
+    says = {"task": "stats.norm", "job_id": JOB_ID, "attempt": 1, "version": None, "deadline": None, **mirrors}
+    return ran(executor, list(says.values()), job_body() if body is None else body)
+
+
+def ran(executor: Executor, meta: list[Any], body: bytes) -> Answer:
+    try:
+        outcome, written = executor.run(meta, body)
+    except BaseException as error:  # noqa: BLE001 -- it would end the child; a KeyboardInterrupt, pytest itself
+        pytest.fail(f"{type(error).__name__} left the executor")
+    kind, run_us, *failed = outcome
+    code, message, retryable, delay_s, trace = failed or [None] * 5
+    return Answer(kind, run_us, code, message, retryable, delay_s, trace, decode_result(written))
+
+
+def nothing() -> None:
+    return None
+
+
+# ── success ─────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_a_task_gets_its_arguments_and_its_answer_goes_out() -> None:
+    # Given a task and a job with arguments
+    def norm(x: list[float], scale: float = 1.0) -> float:
+        return scale * math.sqrt(sum(value * value for value in x))
+
+    # When it runs
+    before_ms = int(time.time() * 1000)
+    answer = attempt(norm, job_body(args={"x": [3.0, 4.0]}), attempt=2)
+    after_ms = int(time.time() * 1000)
+
+    # Then outcome and result tell the story
+    assert answer.kind == "succeeded"
+    assert answer.code is None
+    result = answer.result
+    assert (result.job_id, result.task, result.tv, result.attempt) == (JOB_ID, "stats.norm", 1, 2)
+    assert (result.value, result.error, result.worker) == (5.0, None, WORKER)
+    assert result.started_at is not None
+    assert before_ms <= result.started_at <= result.finished_at <= after_ms
+
+
+@pytest.mark.parametrize("value", [None, True, 0, -1.5, "ä", b"\x00", [], {"a": [1, {"b": None}]}])
+def test_every_value_of_the_profile_comes_back(value: Any) -> None:
+    assert attempt(lambda: value).result.value == value
+
+
+def test_the_task_knows_the_job_that_it_runs() -> None:
+    # Given a task that asks
+    seen: list[Any] = []
+    deadline = int(time.time() * 1000) + 60_000
+
+    # When a job with a deadline and notes runs
+    attempt(
+        lambda: seen.append(current_job()),
+        job_body(deadline=deadline, meta={"customer": "7"}),
+        attempt=3,
+        deadline=deadline,
+    )
+
+    # Then it has seen them; and after the call nobody does
+    (job,) = seen
+    assert (job.id, job.task, job.attempt, job.meta) == (JOB_ID, "stats.norm", 3, {"customer": "7"})
+    assert 50 < job.remaining <= 60
+    with pytest.raises(RuntimeError):
+        current_job()
+
+
+def test_the_time_of_the_call_is_measured() -> None:
+    def busy() -> None:
+        end = time.perf_counter() + 0.02
+        while time.perf_counter() < end:
+            pass
+
+    assert 20_000 <= attempt(busy).run_us < 2_000_000
+
+
+@pytest.mark.parametrize("says", [None, 2])
+def test_the_result_carries_the_version_of_the_job_whether_or_not_a_header_mirrors_it(
+    says: int | None,
+) -> None:
+    """PROFILE.md: when x-task-version is omitted, the body counts."""
+    answer = attempt(nothing, job_body(tv=2), task={"version": 2}, version=says)
+    assert answer.kind == "succeeded"
+    assert answer.result.tv == 2
+
+
+# ── what user code raises ───────────────────────────────────────────────────────────────────────────
+
+
+def raising(error: BaseException) -> Callable[[], NoReturn]:
+    def task() -> NoReturn:
+        raise error
+
+    return task
+
+
+def test_an_exception_is_told_by_kind_and_text_and_its_traceback_stays_at_home() -> None:
+    # Given a task that fails
+    answer = attempt(raising(ValueError("no such customer")), attempt=2)
+
+    # When its outcome is read
+    # Then the caller sees type and text
+    error = answer.result.error
+    assert (answer.kind, answer.code, answer.retryable, answer.delay_s) == (
+        "raised",
+        "TASK_ERROR",
+        False,
+        None,
+    )
+    assert error is not None
+    assert (error.code, error.message) == ("TASK_ERROR", "ValueError: no such customer")
+    assert (error.exc_type, error.retryable) == ("ValueError", False)
+    assert answer.result.attempt == 2
+    assert answer.result.started_at is not None
+
+    # And the log alone sees the traceback, from the task's own line on
+    assert answer.trace is not None
+    assert answer.trace.startswith("Traceback (most recent call last):\n")
+    assert "raise error" in answer.trace
+    assert "runner/execute.py" not in answer.trace
+    assert "Traceback" not in repr(answer.result)
+
+
+def test_an_exception_without_a_text_is_told_by_its_kind() -> None:
+    assert attempt(raising(KeyError())).message == "KeyError"
+
+
+def test_the_text_of_an_exception_is_one_line_and_not_too_long() -> None:
+    message = attempt(raising(ValueError("a\nb" + "x" * 5000))).message
+    assert message is not None
+    assert message.startswith("ValueError: a b")
+    assert len(message.encode()) <= 1024
+
+
+class WordlessError(Exception):
+    """An exception of a library that cannot tell its own text."""
+
+    def __str__(self) -> str:
+        raise RuntimeError("no text")
+
+
+class OutsideError(BaseException):
+    """What some native bindings raise for a panic: no Exception."""
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        SystemExit(3),
+        SystemExit(),
+        KeyboardInterrupt(),
+        GeneratorExit(),
+        asyncio.CancelledError(),
+        OutsideError("panicked"),
+        WordlessError(),
+        ExceptionGroup("many", [ValueError("a"), KeyError("b")]),
+        BaseExceptionGroup("many", [KeyboardInterrupt()]),
+        RecursionError("too deep"),
+        MemoryError(),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+def test_whatever_a_task_raises_is_an_outcome(error: BaseException) -> None:
+    """An exception here would end the child, and take the blame to a job that only failed."""
+    answer = attempt(raising(error))
+    assert (answer.kind, answer.code) == ("raised", "TASK_ERROR")
+    assert answer.message is not None
+    assert answer.message.startswith(type(error).__name__)
+
+
+def test_a_task_that_calls_sys_exit_ends_its_job_and_not_its_child() -> None:
+    answer = attempt(lambda: sys.exit("licence expired"))
+    assert (answer.kind, answer.message) == ("raised", "SystemExit: licence expired")
+
+
+# ── retries ─────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_an_exception_that_the_policy_names_comes_with_the_delay_of_its_attempt() -> None:
+    # Given a policy
+    policy = Retry(attempts=3, base=2, cap=60, on=(OSError,))
+
+    # When attempt 2 fails with such an exception
+    answer = attempt(raising(ConnectionError("down")), task={"retry": policy}, attempt=2)
+
+    # Then it is retryable after the delay of this attempt of this job
+    assert (answer.retryable, answer.delay_s) == (True, policy.delay(2, JOB_ID))
+    assert answer.result.error is not None
+    assert answer.result.error.retryable
+
+
+@pytest.mark.parametrize(
+    "policy",
+    [
+        Retry(attempts=3, on=(OSError,)),
+        Retry(attempts=3, never=(ValueError,)),
+        Retry(attempts=1),
+    ],
+)
+def test_an_exception_that_the_policy_does_not_name_is_final(policy: Retry) -> None:
+    answer = attempt(raising(ValueError("no")), task={"retry": policy})
+    assert (answer.retryable, answer.delay_s) == (False, None)
+
+
+# ── refused before the call ─────────────────────────────────────────────────────────────────────────
+
+
+def refused(answer: Answer, code: str, *words: str, kind: str = "undecodable") -> None:
+    """The job was answered without a call, for this reason."""
+    assert (answer.kind, answer.code, answer.retryable, answer.delay_s) == (kind, code, False, None)
+    assert answer.message is not None
+    assert [word for word in words if word not in answer.message] == []
+    assert (answer.result.attempt, answer.result.started_at) == (0, None)
+    assert answer.result.error is not None
+    assert answer.result.error.code == code
+
+
+def never() -> NoReturn:
+    pytest.fail("the task was called")
+
+
+def test_arguments_that_do_not_fit_are_refused_by_name() -> None:
+    refused(attempt(never, job_body(args={"z": 1})), "INVALID_ARGS", "stats.norm: unknown z")
+
+
+def test_a_task_that_is_not_there_is_refused_with_those_that_are() -> None:
+    # Given a queue with the task stats.norm
+    queue = Queue("stats", lane=Processes(1))
+    queue.task(name="norm")(never)
+    executor = Executor(queue, worker=WORKER, max_body_bytes=MAX_BODY_BYTES)
+
+    # When a job for another comes
+    answer = ran(executor, ["stats.other", JOB_ID, 1, None, None], job_body(task="stats.other"))
+
+    # Then the answer names both
+    refused(answer, "UNSUPPORTED_TASK", "stats.other: no such task", "stats.norm")
+
+
+@pytest.mark.parametrize(
+    ("body", "mirrors", "words"),
+    [
+        (job_body(task="stats.other"), {}, ("routing key and task", "stats.other", "stats.norm")),
+        (job_body(id=job_id(5)), {}, ("message_id and id", job_id(5), JOB_ID)),
+        (job_body(tv=2), {"version": 1}, ("x-task-version and tv", "1", "2")),
+        (job_body(tv=1), {"version": 2}, ("x-task-version and tv",)),
+        (job_body(), {"deadline": 2**45}, ("x-deadline and deadline", str(2**45), "None")),
+        (job_body(deadline=2**45 + 1), {"deadline": 2**45}, ("x-deadline and deadline",)),
+    ],
+)
+def test_a_header_that_disagrees_with_the_body_is_refused(
+    body: bytes, mirrors: dict[str, Any], words: tuple[str, ...]
+) -> None:
+    refused(attempt(never, body, **mirrors), "ENVELOPE_MISMATCH", *words)
+
+
+def test_a_header_that_is_absent_disagrees_with_nothing() -> None:
+    body = job_body(deadline=2**45)
+    assert attempt(nothing, body, version=None, deadline=None).kind == "succeeded"
+
+
+def test_a_job_for_another_version_of_the_task_is_refused() -> None:
+    answer = attempt(never, job_body(tv=2))
+    refused(answer, "UNSUPPORTED_TASK_VERSION", "version 2 was asked for", "serves version 1")
+
+
+@pytest.mark.parametrize("mirrored", [True, False])
+def test_a_job_whose_deadline_has_passed_is_not_started(mirrored: bool) -> None:
+    past = int(time.time() * 1000)
+    answer = attempt(never, job_body(deadline=past), deadline=past if mirrored else None)
+    refused(answer, "EXPIRED", "deadline passed", kind="expired")
+
+
+@pytest.mark.parametrize(
+    ("body", "code"),
+    [
+        (b"", "BAD_ENVELOPE"),
+        (b"\xc1", "BAD_ENVELOPE"),
+        (b"{}", "BAD_ENVELOPE"),
+        (b"\x80", "BAD_ENVELOPE"),
+        (job_body()[:-1], "BAD_ENVELOPE"),
+        (job_body() + b"\x00", "BAD_ENVELOPE"),
+        (job_body().replace(b"\xa1v\x01", b"\xa1v\x02"), "UNSUPPORTED_ENVELOPE"),
+    ],
+)
+def test_a_body_that_breaks_the_rules_is_refused_with_its_code(body: bytes, code: str) -> None:
+    refused(attempt(never, body), code)
+
+
+def test_a_body_that_is_too_long_is_refused() -> None:
+    body = job_body(args={"x": bytes(5000)})
+    refused(attempt(never, body, max_body_bytes=2048), "TOO_LARGE", "2048")
+
+
+# ── results that cannot travel ──────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize("value", [object(), {1: 2}, {1, 2}, 2**63, "\ud800", [1, {"a": object()}]])
+def test_an_answer_that_cannot_travel_is_an_error_that_says_so(value: Any) -> None:
+    # Given a task whose answer msgpack cannot carry
+    answer = attempt(lambda: value, task={"retry": Retry(attempts=3)})
+
+    # When it is encoded, then the attempt has failed for good
+    assert (answer.kind, answer.code) == ("raised", "RESULT_INVALID")
+    assert (answer.retryable, answer.delay_s) == (False, None)
+    assert answer.result.error is not None
+    assert answer.result.error.code == "RESULT_INVALID"
+    assert (answer.result.attempt, answer.result.value) == (1, None)
+
+
+def test_an_answer_that_is_too_large_is_an_error_that_names_the_limit() -> None:
+    answer = attempt(lambda: bytes(5000), max_body_bytes=2048)
+    assert (answer.kind, answer.code, answer.retryable) == ("raised", "RESULT_TOO_LARGE", False)
+    assert answer.message is not None
+    assert "2048" in answer.message
+
+
+class Hostile:
+    """An answer whose own code misbehaves while it is read."""
+
+    def __init__(self, error: BaseException) -> None:
+        self._error = error
+
+    def tolist(self) -> NoReturn:
+        raise self._error
+
+
+@pytest.mark.parametrize(
+    "error",
+    [ValueError("no"), SystemExit(1), KeyboardInterrupt(), OutsideError(), WordlessError()],
+    ids=lambda error: type(error).__name__,
+)
+def test_an_answer_that_raises_while_it_is_encoded_is_an_outcome_too(error: BaseException) -> None:
+    answer = attempt(lambda: Hostile(error))
+    assert (answer.kind, answer.code) == ("raised", "RESULT_INVALID")
+
+
+@pytest.mark.parametrize("length", [0, 100, 1000, 100_000])
+def test_a_failure_travels_whole_though_bodies_may_be_small(length: int) -> None:
+    """The caller must read what the task said, not that its text was 80 bytes too long."""
+    # Given the smallest limit that settings allow, and exceptions with long texts and names
+    error = type("E" * max(1, length), (ValueError,), {})("ä" * length)
+    answer = attempt(raising(error), max_body_bytes=MIN_MAX_BODY_BYTES, task={"retry": Retry(attempts=3)})
+
+    # When the failure is encoded, then it is still the task's, and so is its retry
+    assert answer.code == "TASK_ERROR"
+    assert answer.result.error is not None
+    assert answer.result.error.code == "TASK_ERROR"
+    assert answer.retryable is answer.result.error.retryable is True
+    assert answer.delay_s is not None

@@ -1,0 +1,277 @@
+"""Queue: declarations, exposed library callables, and what is refused."""
+
+from __future__ import annotations
+
+import math
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from penstock import DeclarationError, Processes, Queue, Retry
+from penstock.domain.retry import NO_RETRY
+from penstock.queue import resolve
+from penstock.wire.registry import MAX_TASK_BYTES, MAX_TIMEOUT_MS
+
+
+def norm(x: list[float]) -> float:
+    return math.sqrt(sum(value * value for value in x))
+
+
+# ── names ───────────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize("name", ["a", "stats", "Image-thumbs_2", "x" * 64])
+def test_a_queue_may_have_this_name(name: str) -> None:
+    assert Queue(name).name == name
+
+
+@pytest.mark.parametrize("name", ["", "a.b", "a b", "ä", "a/b", "a#", "a*", "stats\n", "x" * 65])
+def test_a_queue_may_not_have_this_name(name: str) -> None:
+    with pytest.raises(DeclarationError, match="does not match"):
+        Queue(name)
+
+
+def test_a_queue_has_a_process_lane_if_nothing_is_said() -> None:
+    assert Queue("stats").lane == Processes()
+
+
+def test_something_that_is_no_lane_is_refused() -> None:
+    """The slip that everybody makes once: lane=4."""
+    wrong: Any = 4
+    with pytest.raises(DeclarationError, match="lane"):
+        Queue("stats", lane=wrong)
+
+
+# ── tasks ───────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_a_task_is_named_after_its_queue_and_function() -> None:
+    # Given a queue
+    stats = Queue("stats")
+
+    # When a function is registered, with and without parentheses
+    stats.task(norm)
+    stats.task(name="norm2")(norm)
+
+    # Then the name is the address
+    assert list(stats.tasks) == ["stats.norm", "stats.norm2"]
+    assert stats.tasks["stats.norm"].spec.name == "stats.norm"
+
+
+def test_the_function_itself_is_returned_unchanged() -> None:
+    stats = Queue("stats")
+    assert stats.task(norm) is norm
+    assert stats.task(name="again", timeout=1)(norm) is norm
+
+
+def test_a_task_that_says_nothing_has_version_1_one_attempt_and_no_timeout() -> None:
+    stats = Queue("stats")
+    stats.task(norm)
+    task = stats.tasks["stats.norm"]
+    assert (task.spec.version, task.spec.timeout_s, task.spec.retry) == (1, None, NO_RETRY)
+    assert task.retry is NO_RETRY
+
+
+def test_what_a_task_says_is_kept() -> None:
+    # Given a policy with classes
+    stats, policy = Queue("stats"), Retry(attempts=5, on=(KeyError,))
+
+    # When a task is declared with it
+    stats.task(name="n", version=3, timeout=30, retry=policy)(norm)
+
+    # Then the child keeps all of it
+    task = stats.tasks["stats.n"]
+    assert task.retry is policy
+    assert task.function is norm
+    assert (task.spec.version, task.spec.timeout_s) == (3, 30)
+
+
+@pytest.mark.parametrize("name", ["", " ", "a b", "<lambda>", "ä", "a..b", ".a", "x" * MAX_TASK_BYTES])
+def test_a_task_with_a_malformed_name_is_refused_with_what_to_do(name: str) -> None:
+    with pytest.raises(DeclarationError, match=r"malformed; give it another with name="):
+        Queue("stats").expose("math:sqrt", name=name) if name else Queue("stats").task(lambda: 1)
+
+
+def test_the_longest_name_is_allowed() -> None:
+    stats = Queue("stats")
+    stats.expose("math:sqrt", name="x" * (MAX_TASK_BYTES - len("stats.")))
+    assert len(next(iter(stats.tasks))) == MAX_TASK_BYTES
+
+
+def test_a_name_that_is_taken_is_refused() -> None:
+    stats = Queue("stats")
+    stats.task(norm)
+    with pytest.raises(DeclarationError, match=r"task stats\.norm is declared twice"):
+        stats.task(norm)
+
+
+@pytest.mark.parametrize("version", [0, -1])
+def test_a_version_below_1_is_refused(version: int) -> None:
+    with pytest.raises(DeclarationError, match=rf"version must be at least 1, not {version}"):
+        Queue("stats").task(version=version)(norm)
+
+
+LONGEST_S = MAX_TIMEOUT_MS / 1000
+
+
+@pytest.mark.parametrize("timeout", [0, -1, LONGEST_S + 0.001, float("inf"), float("nan")])
+def test_a_timeout_out_of_range_is_refused(timeout: float) -> None:
+    """The longest is below the time for which the broker lets a job be held."""
+    with pytest.raises(DeclarationError, match=r"stats\.norm: timeout must be above 0 and at most 1800 s"):
+        Queue("stats").task(timeout=timeout)(norm)
+
+
+@pytest.mark.parametrize("timeout", [0.001, 1, LONGEST_S])
+def test_a_timeout_within_its_range_is_kept(timeout: float) -> None:
+    stats = Queue("stats")
+    stats.task(timeout=timeout)(norm)
+    assert stats.tasks["stats.norm"].spec.timeout_s == timeout
+
+
+def test_a_callable_whose_parameters_are_unknown_is_refused_at_declaration() -> None:
+    with pytest.raises(DeclarationError, match=r"stats\.max: Python cannot tell the parameters"):
+        Queue("stats").expose("builtins:max")
+
+
+def test_a_coroutine_function_is_refused_on_a_process_lane() -> None:
+    """Its call would return a coroutine that nobody awaits: a combination that cannot be honoured."""
+
+    async def fetch(url: str) -> str:
+        return url
+
+    with pytest.raises(DeclarationError, match=r"stats\.fetch"):
+        Queue("stats", lane=Processes(1)).task(fetch)
+
+
+def test_a_task_that_was_refused_is_not_there() -> None:
+    # Given a declaration that fails
+    stats = Queue("stats")
+    with pytest.raises(DeclarationError):
+        stats.task(timeout=-1)(norm)
+
+    # When it is mended, then nothing is in its way
+    assert stats.tasks == {}
+    stats.task(timeout=1)(norm)
+
+
+# ── expose ──────────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize(
+    ("target", "task", "args", "result"),
+    [
+        ("math:sqrt", "stats.sqrt", {"x": 16.0}, 4.0),
+        ("os.path:join", "stats.join", {"a": "etc"}, "etc"),
+        ("os:path.basename", "stats.basename", {"p": "/etc/hosts"}, "hosts"),
+        ("statistics:fmean", "stats.fmean", {"data": [1, 2, 3]}, 2.0),
+        ("fractions:Fraction.from_float", "stats.from_float", {"f": 0.5}, 0.5),
+    ],
+)
+def test_a_library_callable_is_a_task_without_a_wrapper(
+    target: str, task: str, args: dict[str, Any], result: object
+) -> None:
+    # Given a queue that exposes it
+    stats = Queue("stats")
+    stats.expose(target)
+
+    # When the task is called as a job calls it
+    exposed = stats.tasks[task]
+    arguments, keywords = exposed.binding.bind(args)
+
+    # Then the library answers
+    assert exposed.function(*arguments, **keywords) == result
+
+
+def test_an_exposed_callable_takes_the_options_of_a_task() -> None:
+    stats = Queue("stats")
+    stats.expose("math:sqrt", name="root", version=2, timeout=5, retry=Retry(attempts=4))
+    spec = stats.tasks["stats.root"].spec
+    assert (spec.version, spec.timeout_s, spec.retry.attempts) == (2, 5, 4)
+
+
+def test_what_cannot_be_called_is_not_exposed() -> None:
+    with pytest.raises(DeclarationError, match=r"stats\.expose\('math:pi'\): this is no callable"):
+        Queue("stats").expose("math:pi")
+
+
+# ── resolve ─────────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize("target", ["", ":", "math", "math:", ":sqrt", "math.sqrt"])
+def test_a_target_without_module_or_name_is_refused_with_an_example(target: str) -> None:
+    with pytest.raises(DeclarationError, match=r"is not MODULE:NAME, for instance numpy\.linalg:norm"):
+        resolve(target)
+
+
+@pytest.mark.parametrize(
+    ("target", "missing"),
+    [("math:nosuch", "nosuch"), ("os:path.nosuch", "nosuch"), ("math:sqrt:x", "sqrt:x"), ("os:path.", "")],
+)
+def test_an_attribute_that_is_missing_is_named(target: str, missing: str) -> None:
+    with pytest.raises(DeclarationError, match=rf"has no attribute '{missing}'"):
+        resolve(target)
+
+
+def test_a_relative_module_is_refused_with_a_sentence() -> None:
+    with pytest.raises(DeclarationError, match="is not MODULE:NAME"):
+        resolve(".tasks:stats")
+
+
+def test_a_module_that_is_not_there_is_the_import_systems_own_error() -> None:
+    with pytest.raises(ModuleNotFoundError, match="no_such_module_of_ours"):
+        resolve("no_such_module_of_ours:stats")
+
+
+def test_what_a_module_raises_is_passed_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Given a module that cannot be imported
+    (tmp_path / "raising_module.py").write_text("raise ZeroDivisionError('while importing')\n")
+    monkeypatch.syspath_prepend(tmp_path)
+
+    # When it is resolved, then its own error tells why
+    with pytest.raises(ZeroDivisionError, match="while importing"):
+        resolve("raising_module:stats")
+    assert "raising_module" not in sys.modules
+
+
+# ── the rest ────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_start_up_hooks_are_kept_in_order_and_returned_unchanged() -> None:
+    # Given a queue with two hooks
+    stats = Queue("stats")
+    called: list[str] = []
+    hooks: list[Callable[[], Any]] = [lambda: called.append("model"), lambda: called.append("cache")]
+
+    # When they are registered
+    returned = [stats.startup(hook) for hook in hooks]
+
+    # Then nothing has run, and the child finds them in order
+    assert called == []
+    assert returned == hooks
+    assert stats.startup_hooks == hooks
+
+
+def test_the_spec_is_the_queue_without_its_code() -> None:
+    # Given a queue with two tasks
+    stats = Queue("stats", lane=Processes(3))
+    stats.task(norm)
+    stats.expose("math:sqrt", timeout=1)
+
+    # When it is described
+    spec = stats.spec("app.tasks:stats")
+
+    # Then everything but the functions is there
+    assert (spec.name, spec.target, spec.lane) == ("stats", "app.tasks:stats", Processes(3))
+    assert list(spec.tasks) == ["stats.norm", "stats.sqrt"]
+    assert spec.tasks["stats.sqrt"] == stats.tasks["stats.sqrt"].spec
+
+
+def test_two_queues_share_nothing() -> None:
+    one, two = Queue("one"), Queue("two")
+    one.task(norm)
+    one.startup(lambda: None)
+    assert two.tasks == {}
+    assert two.startup_hooks == []

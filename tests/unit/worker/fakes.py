@@ -1,0 +1,129 @@
+"""Publisher, store and channel played by hand: they record what is asked and answer when the test says so."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from prometheus_client.parser import text_string_to_metric_families
+
+from penstock.broker.publisher import Confirm, Publisher
+from penstock.domain.delivery import Delivery
+from penstock.results.ports import ResultStore
+from penstock.telemetry.metrics import Metrics
+from penstock.wire.result import Result, decode_result
+from penstock.worker.settlement import Settlement
+from tests.unit.builders import make_delivery, make_queue
+
+
+@dataclass
+class Published:
+    """A message, and how to tell of its fate."""
+
+    exchange: str
+    key: str
+    properties: Any
+    body: bytes
+    done: Callable[[Confirm], None]
+
+    @property
+    def headers(self) -> dict[str, Any]:
+        return dict(self.properties.headers)
+
+    @property
+    def result(self) -> Result:
+        return decode_result(self.body)
+
+
+class FakePublisher(Publisher):
+    """Keeps every message."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.messages: list[Published] = []
+
+    def publish(
+        self,
+        exchange: str,
+        routing_key: str,
+        properties: Any,
+        body: bytes,
+        done: Callable[[Confirm], None],
+    ) -> None:
+        self.messages.append(Published(exchange, routing_key, properties, body, done))
+
+    @property
+    def last(self) -> Published:
+        return self.messages[-1]
+
+
+@dataclass
+class Put:
+    """A write, and how to tell that it is certain."""
+
+    job_id: str
+    body: bytes
+    reply_to: str | None
+    done: Callable[[bool], None]
+
+
+class FakeStore(ResultStore):
+    """Keeps every write."""
+
+    def __init__(self) -> None:
+        self.puts: list[Put] = []
+
+    @property
+    def up(self) -> bool:
+        return True
+
+    def put(self, job_id: str, body: bytes, reply_to: str | None, done: Callable[[bool], None]) -> None:
+        self.puts.append(Put(job_id, body, reply_to, done))
+
+
+class FakeChannel:
+    """The consumer's channel: what was acked and what was given back."""
+
+    def __init__(self) -> None:
+        self.open = True
+        self.acked: list[int] = []
+        self.given_back: list[tuple[int, bool]] = []
+
+    def ack(self, tag: int) -> None:
+        self.acked.append(tag)
+
+    def give_back(self, tag: int, *, counted: bool) -> None:
+        self.given_back.append((tag, counted))
+
+    @property
+    def untouched(self) -> bool:
+        return not (self.acked or self.given_back)
+
+
+class Desk:
+    """A settlement and everything around it."""
+
+    def __init__(self, topology: Any, *, stores: bool = True) -> None:
+        self.publisher = FakePublisher()
+        self.store = FakeStore()
+        self.channel = FakeChannel()
+        self.metrics = Metrics([make_queue()])
+        self.settlement = Settlement(
+            self.publisher,
+            self.store if stores else None,
+            topology,
+            worker="shop.worker-1",
+            metrics=self.metrics,
+        )
+
+    def delivery(self, **changes: Any) -> Delivery:
+        return make_delivery(**{"channel": self.channel, "tag": 7, **changes})
+
+    def sample(self, name: str, **labels: str) -> float:
+        """The value of one series of the metrics page."""
+        for family in text_string_to_metric_families(self.metrics.page().decode()):
+            for sample in family.samples:
+                if sample.name == name and sample.labels == labels:
+                    return sample.value
+        raise AssertionError(f"the page has no {name} {labels}")
