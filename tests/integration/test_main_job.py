@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
+from functools import partial
 
 import pytest
 import redis
@@ -78,7 +79,7 @@ def test_the_first_stored_result_stays(running: Producer, redis_url: str) -> Non
     job_id = new_id()
     for a in (1, 2):
         running.enqueue("t.add", {"a": a}, message_id=job_id, headers={"x-result": "reply+stored"})
-        until(lambda n=a: len(running.replies(job_id)) == n, "the reply")
+        until(partial(_has_replies, running, job_id, a), "the reply")
     with redis.Redis.from_url(redis_url) as store:
         body = store.get(f"{running.topology.namespace}:result:{{{job_id}}}")
         assert isinstance(body, bytes)
@@ -107,3 +108,7 @@ def test_a_job_waits_for_a_worker_that_is_not_there_yet(
 def test_a_megabyte_goes_both_ways(running: Producer) -> None:
     value = bytes(1_000_000)
     assert running.call("t.echo", {"value": value}).value == value
+
+
+def _has_replies(producer: Producer, job_id: str, count: int) -> bool:
+    return len(producer.replies(job_id)) == count

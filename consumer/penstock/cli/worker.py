@@ -90,6 +90,6 @@ def _address(text: str) -> tuple[str, int | None]:
     if text == "off":
         return "127.0.0.1", None
     host, colon, port = text.rpartition(":")
-    if not colon or not port.isdigit() or int(port) > 65535:
+    if not (colon and port.isascii() and port.isdigit()) or int(port) > 65535:
         raise UsageError(f"--http {text}: not HOST:PORT, for instance 0.0.0.0:9464, nor off")
     return host.strip("[]") or "0.0.0.0", int(port)  # noqa: S104 -- ":9464" means every interface

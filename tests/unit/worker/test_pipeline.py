@@ -161,6 +161,13 @@ def test_the_wait_is_measured_for_first_attempts_that_were_due_at_once(
     assert bench.sample("penstock_job_wait_seconds_count", **LABELS) == count
 
 
+def test_the_wait_runs_from_the_moment_in_the_job_id(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    made_s = int(JOB_ID.replace("-", "")[:12], 16) / 1000
+    monkeypatch.setattr("penstock.worker.pipeline.time.time", lambda: made_s + 1.5)
+    bench.arrive()
+    assert bench.sample("penstock_job_wait_seconds_sum", **LABELS) == pytest.approx(1.5)
+
+
 def test_a_clock_that_is_ahead_makes_no_negative_wait(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("penstock.worker.pipeline.time.time", lambda: 1_000_000_000.0)
     bench.arrive()
