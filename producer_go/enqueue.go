@@ -89,7 +89,7 @@ func (p *publication) expect(ctx context.Context) error {
 		select {
 		case <-p.pending.Done():
 			if _, err := p.pending.Body(); err == nil {
-				return nil // an earlier attempt has been answered already
+				return confirm.ErrAccepted // only the confirm was lost: the job has been answered
 			}
 			p.forget()
 		default:

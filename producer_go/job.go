@@ -118,9 +118,9 @@ func (j *Job) setDeadline(ctx context.Context) (problems []string) {
 	if fromContext {
 		j.Deadline = inherited
 	}
-	for name, t := range map[string]time.Time{"NotBefore": j.NotBefore, "Deadline": j.Deadline} {
+	for i, t := range []time.Time{j.NotBefore, j.Deadline} {
 		if !t.IsZero() && (t.UnixMilli() <= 0 || t.Year() > 9999) {
-			problems = append(problems, fmt.Sprintf("%s %s is not in the years 1970 to 9999", name, t))
+			problems = append(problems, fmt.Sprintf("%s %s is not in the years 1970 to 9999", [...]string{"NotBefore", "Deadline"}[i], t))
 		}
 	}
 	if j.Deadline.IsZero() || j.NotBefore.Before(j.Deadline) {

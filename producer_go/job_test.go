@@ -70,15 +70,3 @@ func TestOptionsThatCannotBeUsedAreAllNamed(t *testing.T) {
 		}
 	}
 }
-
-func TestTheCodesAreThoseOfTheWire(t *testing.T) {
-	t.Parallel()
-	for mine, theirs := range map[string]string{
-		penstock.CodeBadEnvelope: wire.CodeBadEnvelope, penstock.CodeUnsupportedEnvelope: wire.CodeUnsupportedEnvelope,
-		penstock.CodeInvalidArgs: wire.CodeInvalidArgs, penstock.CodeTooLarge: wire.CodeTooLarge,
-	} {
-		if mine != theirs {
-			t.Errorf("%s and %s", mine, theirs)
-		}
-	}
-}

@@ -53,8 +53,8 @@ type Options struct {
 	// given up and made anew. Defaults to 10 s.
 	WriteTimeout time.Duration
 
-	// Heartbeat is the longest silence on a connection, in whole seconds; after three of them it counts as
-	// lost. Defaults to 10 s. A heartbeat in the URL comes first.
+	// Heartbeat is how soon a connection is to show signs of life, in whole seconds; after one and a half
+	// to two of them without it counts as lost. Defaults to 10 s. A heartbeat in the URL comes first.
 	Heartbeat time.Duration
 }
 

@@ -4,8 +4,11 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"sync/atomic"
 	"testing"
 	"time"
+
+	amqp "github.com/rabbitmq/amqp091-go"
 
 	penstock "github.com/penstock-mq/penstock/producer_go"
 	"github.com/penstock-mq/penstock/producer_go/internal/brokertest"
@@ -171,6 +174,53 @@ func TestAJobThatIsPublishedAgainExpectsItsReplyOnTheNewConnection(t *testing.T)
 
 	if err := o.handle.Wait(b.ctx, nil); err != nil {
 		t.Fatalf("the first copy had reply_to %s: %v", first.ReplyTo, err)
+	}
+}
+
+func TestAJobWhoseReplyComesBeforeItsConfirmIsNotPublishedAgain(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	queue := b.Queue("q", nil)
+	f, url := brokertest.Forward(t, b.URL)
+	var ran atomic.Int64
+	b.Worker(queue, nil, func(job *wire.Job, d amqp.Delivery) *wire.Result {
+		ran.Add(1)
+		return brokertest.Echo(job, d)
+	})
+	client := b.open(t, func(o *penstock.Options) { o.URL = url })
+	// The first job opens the connection for replies; the second one's confirm is held back, and as both
+	// connections pass the same forwarder, so is its reply - until the confirm's connection is gone.
+	warm, err := client.Enqueue(b.ctx, penstock.Job{Task: "q.f"})
+	if err == nil {
+		err = warm.Wait(b.ctx, nil)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	f.Stall(brokertest.ToClient, true)
+	type outcome struct {
+		handle *penstock.Handle
+		err    error
+	}
+	enqueued := make(chan outcome, 1)
+	go func() {
+		handle, err := client.Enqueue(b.ctx, penstock.Job{Task: "q.f"})
+		enqueued <- outcome{handle, err}
+	}()
+	eventually(t, "the job has run", func() bool { return ran.Load() == 2 })
+
+	f.Refuse(true)
+	f.CutOldest()
+	f.Stall(brokertest.ToClient, false)
+	eventually(t, "the reply has come", func() bool { return client.Stats().AwaitedReplies == 0 })
+	f.Refuse(false)
+
+	o := <-enqueued
+	if o.err == nil {
+		o.err = o.handle.Wait(b.ctx, nil)
+	}
+	if o.err != nil || ran.Load() != 2 {
+		t.Fatalf("it ran %d times, %v", ran.Load()-1, o.err)
 	}
 }
 

@@ -188,6 +188,8 @@ def go_wire(registry: Registry) -> Iterator[str]:
     for limit in registry["limits"]["limits"]:
         unit = f" in {limit['unit']}" if limit["unit"] else ""
         yield from go_const(camel(limit["name"]), limit["value"], f"is a limit{unit}: {limit['meaning']}")
+    for error in registry["errors"]["errors"]:
+        yield from go_const(f"Code{camel(error['code'])}", error["code"], f"is an error code: {error['meaning']}")
     for status in registry["errors"]["exits"]:
         yield from go_const(
             f"Exit{camel(status['name'])}",

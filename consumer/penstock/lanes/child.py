@@ -41,7 +41,7 @@ class Child:
         self._on_exit = on_exit
         self._reader = Reader()
         self._unsent: list[bytes] = []
-        self._flush_scheduled = False
+        self._blocked = False
         self._finishing = False
 
     def start(self) -> None:
@@ -73,18 +73,13 @@ class Child:
         return self._process.pid
 
     def send(self, frame: bytes) -> None:
-        """Send a frame; all frames of one turn of the loop leave in one write."""
+        """Add a frame to those that `flush` sends."""
         self._unsent.append(frame)
-        if not self._flush_scheduled:
-            self._flush_scheduled = True
-            self._loop.call_soon(self._flush)
 
     def finish(self) -> None:
         """Let the child end after the frames that it has."""
         self._finishing = True
-        if not self._flush_scheduled:
-            self._flush_scheduled = True
-            self._loop.call_soon(self._flush)
+        self.flush()
 
     def kill(self) -> None:
         """End the child and what it started, at once."""
@@ -93,29 +88,30 @@ class Child:
         except ProcessLookupError:
             pass  # it was faster
 
-    def _flush(self) -> None:
-        self._flush_scheduled = False
-        if self._socket.fileno() < 0:
+    def flush(self) -> None:
+        """Send the frames in one write; what the socket does not take follows when it can."""
+        if self._blocked or self._socket.fileno() < 0:
             return
         data = b"".join(self._unsent)
         try:
             sent = self._socket.send(data) if data else 0
+            if self._finishing and sent == len(data):
+                self._socket.shutdown(socket.SHUT_WR)
         except BlockingIOError:
             sent = 0
         except OSError:
             return  # the child is gone; its end is on its way
         if rest := data[sent:]:
             self._unsent = [rest]
-            self._flush_scheduled = True
+            self._blocked = True
             self._loop.add_writer(self._socket, self._on_writable)
             return
         self._unsent = []
-        if self._finishing:
-            self._socket.shutdown(socket.SHUT_WR)
 
     def _on_writable(self) -> None:
         self._loop.remove_writer(self._socket)
-        self._flush()
+        self._blocked = False
+        self.flush()
 
     def _on_readable(self) -> bool:
         """Take one read; returns whether there may be more."""

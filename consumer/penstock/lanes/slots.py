@@ -123,11 +123,15 @@ class Slots:
             if slot.jobs and slot.head_since < overrun:
                 # The running job takes longer than was expected, nobody knows how long: nothing waits behind it.
                 slot.expected_s = _INFINITE
+        given: set[Child] = set()
         while waiting and ready:
             slot = min(ready, key=_by_expected)
             if slot.jobs and (slot.expected_s > AHEAD_S or len(slot.jobs) >= AHEAD_JOBS):
-                return
+                break
             self._assign(slot, waiting.popleft())
+            given.add(slot.child)
+        for child in given:
+            child.flush()
 
     def _assign(self, slot: Slot, delivery: Delivery) -> None:
         self._number = number = (self._number + 1) & 0xFFFFFFFF

@@ -11,15 +11,15 @@ from typing import Any, Final
 
 from penstock.domain.delivery import Delivery
 from penstock.domain.lane import restart_delay
-from penstock.domain.outcome import Outcome, OutcomeKind
+from penstock.domain.outcome import Outcome
 from penstock.domain.task import QueueSpec
 from penstock.errors import CatalogError, WorkerError
 from penstock.lanes.child import Child, describe_exit
 from penstock.lanes.frames import Frame, Kind, pack
+from penstock.lanes.judgement import boot_error, child_lost, outcome_of, timed_out
 from penstock.lanes.limits import overdue
 from penstock.lanes.slots import Slot, Slots
-from penstock.wire.failure import Failure
-from penstock.wire.registry import ErrorCode, Event, Exit
+from penstock.wire.registry import Event, Exit
 
 _log = logging.getLogger(__name__)
 
@@ -30,7 +30,6 @@ _END_S: Final = 2.0
 _KILL_S: Final = 5.0
 #: How often running jobs are held against their timeouts, in seconds.
 _TICK_S: Final = 0.05
-_KINDS: Final = {kind.value: kind for kind in OutcomeKind}
 
 
 class SlotState(StrEnum):
@@ -225,6 +224,7 @@ class Lane:
             self._fail_start(CatalogError(f"queue {self.spec.name}: cannot run {self.spec.lane.python}: {error}"))
             return
         place.child.send(pack(Kind.BOOT, 0, self._boot))
+        place.child.flush()
 
     def _heard(self, place: _Place, frames: list[Frame]) -> None:
         for frame in frames:
@@ -234,7 +234,7 @@ class Lane:
                 self._became_ready(place)
             else:
                 place.said = frame.meta[0]
-        self._schedule_dispatch()
+        self._slots.dispatch()
 
     def _became_ready(self, place: _Place) -> None:
         assert place.child is not None
@@ -249,7 +249,7 @@ class Lane:
 
     def _finished(self, place: _Place, frame: Frame) -> None:
         assert place.slot is not None
-        outcome = _outcome(frame)
+        outcome = outcome_of(frame)
         delivery = self._slots.finished(place.slot, frame.number, outcome.run_s)
         if delivery is None:
             return
@@ -285,10 +285,9 @@ class Lane:
         """Report the running job; returns those that had not started and lose nothing."""
         number, running = head
         if place.overdue is None:
-            outcome = _lost(running, describe_exit(status))
+            outcome = child_lost(running, describe_exit(status))
         elif number == place.overdue:
-            timeout_s = self.spec.tasks[running.task].timeout_s
-            outcome = _timed_out(running, timeout_s or 0.0, self.spec)
+            outcome = timed_out(running, self.spec.tasks[running.task])
         else:
             # The overdue job answered while it was being killed; what came next had hardly begun.
             return deliveries
@@ -311,7 +310,7 @@ class Lane:
         if place.said:
             fields["said"] = place.said
         if not self._started.done():
-            self._fail_start(_boot_error(self.spec, place.said, status))
+            self._fail_start(boot_error(self.spec, place.said, status))
             place.state = SlotState.BROKEN
             return
         if delay is None:
@@ -343,34 +342,3 @@ class Lane:
                     place.child.kill()
         if not self._stopping or self._slots.in_children:
             self._loop.call_later(_TICK_S, self._tick)
-
-
-def _outcome(frame: Frame) -> Outcome:
-    """An OUTCOME frame as the parent judges it."""
-    kind, run_us, *failed = frame.meta
-    if not failed:
-        return Outcome(_KINDS[kind], frame.body, run_s=run_us / 1e6)
-    code, message, retryable, delay_s, trace = failed
-    failure = Failure(code=code, message=message, retryable=retryable)
-    return Outcome(_KINDS[kind], frame.body, failure, delay_s=delay_s, run_s=run_us / 1e6, trace=trace)
-
-
-def _lost(delivery: Delivery, how: str) -> Outcome:
-    message = f"the child process died ({how}) while it ran {delivery.task}"
-    return Outcome(OutcomeKind.CHILD_LOST, failure=Failure(code=ErrorCode.CHILD_LOST, message=message, retryable=True))
-
-
-def _timed_out(delivery: Delivery, timeout_s: float, spec: QueueSpec) -> Outcome:
-    message = f"{delivery.task} ran longer than its timeout of {timeout_s:g} s; its child was killed"
-    return Outcome(
-        OutcomeKind.TIMED_OUT,
-        failure=Failure(code=ErrorCode.TIMEOUT, message=message, retryable=True),
-        delay_s=spec.tasks[delivery.task].retry.delay(delivery.attempt, delivery.job_id),
-        run_s=timeout_s,
-    )
-
-
-def _boot_error(spec: QueueSpec, said: str | None, status: int) -> Exception:
-    if said is None:
-        return WorkerError(f"a child of queue {spec.name} died before it was ready ({describe_exit(status)})")
-    return CatalogError(f"{said}\n\na child of queue {spec.name} ({spec.target}) could not start: mend the error above")

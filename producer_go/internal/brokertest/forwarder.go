@@ -15,7 +15,8 @@ type Forwarder struct {
 
 	mu       sync.Mutex
 	changed  sync.Cond
-	conns    map[net.Conn]bool
+	conns    map[net.Conn]int // their numbers, in the order in which they were made
+	made     int
 	refusing bool
 	stalled  map[Direction]bool
 	closed   bool
@@ -45,7 +46,7 @@ func forward(t testing.TB, address string, listener net.Listener) (*Forwarder, s
 	if err != nil {
 		t.Fatal(err)
 	}
-	f := &Forwarder{target: u.Host, listener: listener, conns: map[net.Conn]bool{}, stalled: map[Direction]bool{}}
+	f := &Forwarder{target: u.Host, listener: listener, conns: map[net.Conn]int{}, stalled: map[Direction]bool{}}
 	f.changed.L = &f.mu
 	f.tasks.Go(f.accept)
 	t.Cleanup(f.close)
@@ -59,6 +60,21 @@ func (f *Forwarder) Cut() {
 	defer f.mu.Unlock()
 	for conn := range f.conns {
 		conn.Close()
+	}
+}
+
+// CutOldest closes the connection that was made first.
+func (f *Forwarder) CutOldest() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	oldest := f.made
+	for _, number := range f.conns {
+		oldest = min(oldest, number)
+	}
+	for conn, number := range f.conns {
+		if number == oldest {
+			conn.Close()
+		}
 	}
 }
 
@@ -102,8 +118,9 @@ func (f *Forwarder) add(conns ...net.Conn) bool {
 	if f.refusing || f.closed {
 		return false
 	}
+	f.made++
 	for _, conn := range conns {
-		f.conns[conn] = true
+		f.conns[conn] = f.made
 	}
 	return true
 }

@@ -84,6 +84,9 @@ func (p *Publisher) drain(ctx context.Context) error {
 	return nil
 }
 
+// ErrAccepted is for prepare to return.
+var ErrAccepted = errors.New("accepted already")
+
 // Message is one attempt's message. Its message_id is the key under which a return is recognised.
 type Message struct {
 	Key string
@@ -96,13 +99,14 @@ type Message struct {
 //   - fault.ErrUnavailable, ErrClosed: not sent
 //   - fault.ErrUnknown, perhaps beside one of the others: it may have been accepted
 //
-// An attempt whose outcome is unknown is repeated until ctx ends; prepare makes the message of an attempt.
+// An attempt whose outcome is unknown is repeated until ctx ends. Prepare makes the message of an attempt;
+// it returns ErrAccepted when it has learned otherwise that an earlier one was accepted.
 func (p *Publisher) Publish(ctx context.Context, prepare func(context.Context) (Message, error)) error {
 	var unknown error // why the outcome of an earlier attempt is not known
 	for failures := 0; ; failures++ {
 		err := p.attempt(ctx, prepare)
 		switch {
-		case err == nil:
+		case err == nil, errors.Is(err, ErrAccepted):
 			return nil
 		case errors.Is(err, fault.ErrUnknown):
 			unknown = err

@@ -11,14 +11,6 @@ import (
 	"math"
 )
 
-// The codes of errors found on this side of the wire. They are those of contracts/registry/errors.json.
-const (
-	CodeBadEnvelope         = "BAD_ENVELOPE"
-	CodeUnsupportedEnvelope = "UNSUPPORTED_ENVELOPE"
-	CodeInvalidArgs         = "INVALID_ARGS"
-	CodeTooLarge            = "TOO_LARGE"
-)
-
 // Error says why a body cannot be written or read. Code is from the registry, Message is one sentence.
 type Error struct {
 	Code    string

@@ -18,7 +18,7 @@ type (
 	inner  struct {
 		A int `msgpack:"a"`
 	}
-	tagged_ struct {
+	sample struct {
 		Zeta    int      `msgpack:"z"`
 		Alpha   string   `msgpack:"a,omitempty"`
 		UserID  []int    `msgpack:",omitempty"`
@@ -46,9 +46,9 @@ func TestGoValuesHaveTheseBytes(t *testing.T) {
 		{map[string][]int{"b": {1}, "a": nil}, "82a16190a1629101"},
 		{struct{}{}, "80"}, {inner{7}, "81a16107"}, {&inner{7}, "81a16107"},
 		{time.Unix(1, 0), "d6ff00000001"}, {time.Unix(1, 5), "d7ff0000001400000001"}, {time.Unix(-1, 0), "c70cff00000000ffffffffffffffff"},
-		{tagged_{Zeta: 1, hidden: 2}, "82a17a01a5696e6e6572c0"},
+		{sample{Zeta: 1, hidden: 2}, "82a17a01a5696e6e6572c0"},
 		{
-			tagged_{Zeta: 1, Alpha: "x", UserID: []int{2}, Inner: &inner{3}, Labels: map[string]string{"k": "v"}, When: time.Unix(1, 0)},
+			sample{Zeta: 1, Alpha: "x", UserID: []int{2}, Inner: &inner{3}, Labels: map[string]string{"k": "v"}, When: time.Unix(1, 0)},
 			"86a17a01a161a178a7757365725f69649102a5696e6e657281a16103a66c6162656c7381a16ba176a47768656ed6ff00000001",
 		},
 		{Raw{0x91, 0x01}, "9101"}, {[]any{Raw{0xc0}}, "91c0"}, {map[string]any{"error": error(nil)}, "81a56572726f72c0"},
@@ -98,7 +98,7 @@ func TestTheseValuesAreRefusedByName(t *testing.T) {
 		}{}, "not exported"},
 		{time.Date(10000, 1, 1, 0, 0, 0, 0, time.UTC), "outside the years"},
 		{map[string]any{"x": []any{1, map[string]any{"a b": time.Second}}}, `value.x[1]["a b"]: the type time.Duration`},
-		{tagged_{Inner: nil, Labels: map[string]string{"k": "\xff"}}, "value.labels.k: a string is not"},
+		{sample{Inner: nil, Labels: map[string]string{"k": "\xff"}}, "value.labels.k: a string is not"},
 		{Raw{0xc1}, "c1 is no format"}, {Raw{}, "the body ends"}, {Raw{0x01, 0x01}, "after the value"},
 		{make([]any, MaxNodes), "more than 200000 values"},
 	} {

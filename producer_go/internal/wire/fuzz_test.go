@@ -65,7 +65,7 @@ func FuzzDecode(f *testing.F) {
 			return
 		}
 		for _, out := range []any{
-			new(tagged_), new([]tagged_), new(map[word][]float64), new([]*inner), new([3]uint8), new(*string), new([]any), new(Raw),
+			new(sample), new([]sample), new(map[word][]float64), new([]*inner), new([3]uint8), new(*string), new([]any), new(Raw),
 		} {
 			_ = Raw(body).Decode(out)
 		}

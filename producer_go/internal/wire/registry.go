@@ -152,6 +152,54 @@ const MaxTimeoutMs = 1800000
 // ResultTTLMs is a limit in ms: How long a stored result is kept by default.
 const ResultTTLMs = 86400000
 
+// CodeBadEnvelope is an error code: The body is not a message of the penstock msgpack profile v1, or an envelope field is missing or of the wrong type.
+const CodeBadEnvelope = "BAD_ENVELOPE"
+
+// CodeEnvelopeMismatch is an error code: An AMQP property or header disagrees with the body, which is authoritative.
+const CodeEnvelopeMismatch = "ENVELOPE_MISMATCH"
+
+// CodeUnsupportedEnvelope is an error code: The envelope version is one that this worker does not read.
+const CodeUnsupportedEnvelope = "UNSUPPORTED_ENVELOPE"
+
+// CodeUnsupportedTask is an error code: The queue's worker has no task of this name.
+const CodeUnsupportedTask = "UNSUPPORTED_TASK"
+
+// CodeUnsupportedTaskVersion is an error code: The queue's worker does not serve this version of the task.
+const CodeUnsupportedTaskVersion = "UNSUPPORTED_TASK_VERSION"
+
+// CodeInvalidArgs is an error code: The arguments do not fit the task's parameters.
+const CodeInvalidArgs = "INVALID_ARGS"
+
+// CodeTooLarge is an error code: The body is longer than the limit.
+const CodeTooLarge = "TOO_LARGE"
+
+// CodeExpired is an error code: The deadline passed before the job ended.
+const CodeExpired = "EXPIRED"
+
+// CodeTimeout is an error code: The attempt ran longer than the task's timeout; its child was killed.
+const CodeTimeout = "TIMEOUT"
+
+// CodeCancelled is an error code: The caller cancelled the job.
+const CodeCancelled = "CANCELLED"
+
+// CodeTaskError is an error code: The task raised an exception.
+const CodeTaskError = "TASK_ERROR"
+
+// CodeResultInvalid is an error code: The task returned a value that the profile cannot carry.
+const CodeResultInvalid = "RESULT_INVALID"
+
+// CodeResultTooLarge is an error code: The encoded result is longer than the limit.
+const CodeResultTooLarge = "RESULT_TOO_LARGE"
+
+// CodeBlobUnavailable is an error code: Bytes that travel by claim check could not be fetched or failed their hash.
+const CodeBlobUnavailable = "BLOB_UNAVAILABLE"
+
+// CodeChildLost is an error code: The child process died while it ran the job.
+const CodeChildLost = "CHILD_LOST"
+
+// CodeInternal is an error code: penstock itself failed; the worker's log says where.
+const CodeInternal = "INTERNAL"
+
 // ExitOk is an exit status of the commands: Done.
 const ExitOk = 0
 

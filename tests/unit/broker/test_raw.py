@@ -123,6 +123,22 @@ def test_the_short_way_hands_out_what_the_long_way_does() -> None:
     assert rest == b""
 
 
+def test_deliveries_take_the_short_way_and_everything_else_the_long_one() -> None:
+    # Given a connection that notes what it hands to pika
+    connection, heard = listening(RawConnection)
+    long_way: list[Any] = []
+    connection._process_frame = lambda value: long_way.append(told(value))
+
+    # When deliveries come, then pika's table of callbacks sees none of their frames
+    connection._on_data_available(delivery(1, 1, b"first") + delivery(2, 2, b"second", pieces=2))
+    assert long_way == []
+    assert len(heard) == 7
+
+    # And of other frames it sees all that are no content
+    connection._on_data_available(frame.Method(1, spec.Basic.CancelOk("ctag")).marshal())
+    assert [kind for kind, *_ in long_way] == ["method"]
+
+
 @pytest.mark.parametrize("first", range(0, len(STREAM), 7))
 def test_wherever_the_stream_is_cut_the_frames_are_the_same(first: int) -> None:
     heard, frames, _ = heard_by(AsyncioConnection, [STREAM])
@@ -188,8 +204,13 @@ def test_the_frames_of_one_turn_leave_in_one_write() -> None:
     assert len(soon) == 1
     assert (connection.frames_sent, connection.bytes_sent) == (3, 4)
 
-    # And after the connection is lost nothing is written
+    # And the next turn has a write of its own
     connection._output_marshaled_frames([b"e"])
+    soon[-1]()
+    assert written == [b"abcd", b"e"]
+
+    # And after the connection is lost nothing is written
+    connection._output_marshaled_frames([b"f"])
     connection._transport = None
     soon[-1]()
-    assert written == [b"abcd"]
+    assert written == [b"abcd", b"e"]

@@ -12,6 +12,7 @@ import pytest
 from penstock import __version__
 from penstock.cli import main
 from penstock.domain.topology import Topology
+from penstock.settings import WorkerSettings
 from penstock.wire.registry import EXCHANGES, LADDER, QUEUES
 
 
@@ -135,6 +136,79 @@ def test_the_module_is_the_command() -> None:
         [sys.executable, "-m", "penstock", "--version"], capture_output=True, text=True, timeout=60, check=True
     )
     assert done.stdout == f"penstock {__version__}\n"
+
+
+# ── what a worker is told ───────────────────────────────────────────────────────────────────────────
+
+
+@pytest.fixture
+def told(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+    """The settings with which workers would have run, and the options of their logs."""
+    noted: list[Any] = []
+
+    async def run_worker(settings: WorkerSettings) -> int:
+        noted.append(settings)
+        return 75
+
+    monkeypatch.setattr("penstock.cli.worker.run", run_worker)
+    monkeypatch.setattr("penstock.cli.worker.telemetry.configure", lambda **options: noted.append(options))
+    return noted
+
+
+def test_a_worker_is_told_what_the_command_line_says_and_ends_with_its_status(told: list[Any]) -> None:
+    # Given a command line with every option
+    status = run(
+        *("worker", "app:a", "app:b", "--amqp-url", "amqp://rabbit", "--redis-url", "redis://store"),
+        *("--namespace", "acme", "--strict", "--name", "w-1", "--http", "0.0.0.0:65535", "--drain", "3"),
+        *("--max-body", "4096", "--result-ttl", "60", "--log", "json", "--log-level", "ERROR"),
+    )
+
+    # When the worker runs, then it has all of it
+    log, settings = told
+    assert status == 75
+    assert log == {"service": "w-1", "style": "json", "level": "ERROR"}
+    assert settings == WorkerSettings(
+        targets=("app:a", "app:b"),
+        amqp_url="amqp://rabbit",
+        redis_url="redis://store",
+        namespace="acme",
+        strict=True,
+        instance="w-1",
+        http_host="0.0.0.0",  # noqa: S104 -- nobody listens
+        http_port=65535,
+        drain_s=3,
+        max_body_bytes=4096,
+        result_ttl_s=60,
+    )
+
+
+def test_what_the_command_line_does_not_say_is_as_the_settings_have_it(
+    told: list[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Given addresses in the environment, one of them empty
+    monkeypatch.setenv("PENSTOCK_AMQP_URL", "amqp://rabbit")
+    monkeypatch.setenv("PENSTOCK_REDIS_URL", "")
+
+    # When a worker runs with nothing but its name
+    run("worker", "app:q", "--name", "w-1")
+
+    # Then command line and settings have the same defaults
+    assert told[1] == WorkerSettings(targets=("app:q",), amqp_url="amqp://rabbit", instance="w-1")
+
+
+@pytest.mark.parametrize(
+    ("text", "host", "port"),
+    [
+        ("off", "127.0.0.1", None),
+        ("127.0.0.1:0", "127.0.0.1", 0),
+        (":9464", "0.0.0.0", 9464),  # noqa: S104 -- nobody listens
+        ("[::1]:9464", "::1", 9464),
+        ("localhost:9464", "localhost", 9464),
+    ],
+)
+def test_an_address_for_probes_is_host_and_port_or_off(told: list[Any], text: str, host: str, port: int | None) -> None:
+    run("worker", "app:q", *BROKER, "--http", text)
+    assert (told[1].http_host, told[1].http_port) == (host, port)
 
 
 # ── topology export ─────────────────────────────────────────────────────────────────────────────────

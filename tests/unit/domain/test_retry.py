@@ -50,6 +50,10 @@ def test_the_message_names_all_problems_at_once() -> None:
     assert text.count(";") == 4
 
 
+def test_a_policy_that_says_nothing_has_three_attempts_from_a_second_to_ten_minutes() -> None:
+    assert Retry() == Retry(attempts=3, base=1.0, cap=600.0, jitter="full", on=Exception, never=())
+
+
 @pytest.mark.parametrize("fields", [{"attempts": 1}, {"base": 0.0, "cap": 0.0}, {"base": 5.0, "cap": 5.0}])
 def test_the_limits_themselves_are_allowed(fields: dict[str, Any]) -> None:
     Retry(**fields)

@@ -187,6 +187,7 @@ def test_a_child_says_that_it_is_ready_and_ends_when_its_parent_closes(here: Pat
         family = Family("run")
         family.child.start()
         family.child.send(boot("runnable:q"))
+        family.child.flush()
         await family.said(1)
         family.child.finish()
 
@@ -211,6 +212,7 @@ def test_a_child_that_fails_to_boot_says_why_before_it_ends(here: Path) -> None:
         family = Family("run")
         family.child.start()
         family.child.send(boot("hooked:q"))
+        family.child.flush()
 
         # Then its last word is the user's error, and its status says what kind of failure it is
         assert await family.ended() == 78
@@ -229,6 +231,7 @@ def test_a_child_that_is_killed_is_reported_by_its_signal(here: Path) -> None:
         family = Family("run")
         family.child.start()
         family.child.send(boot("runnable:q"))
+        family.child.flush()
         await family.said(1)
         family.child.kill()
         family.child.kill()
@@ -246,7 +249,9 @@ def test_killing_a_child_ends_what_it_started(here: Path) -> None:
         family = Family("run")
         family.child.start()
         family.child.send(boot("runnable:q"))
+        family.child.flush()
         family.child.send(pack(Kind.JOB, 1, JOB, job("spawn")))
+        family.child.flush()
         outcome = (await family.said(2))[1]
         grandchild = decode_result(outcome.body).value
         assert alive(grandchild)
@@ -269,10 +274,12 @@ def test_the_end_of_a_child_is_seen_though_its_own_child_lives_on(here: Path) ->
         family = Family("run")
         family.child.start()
         family.child.send(boot("runnable:q"))
+        family.child.flush()
 
         # When it then dies
         fork = "if os.fork() == 0: time.sleep(60)\nos._exit(9)"
         family.child.send(pack(Kind.JOB, 1, JOB, job(fork)))
+        family.child.flush()
 
         # Then that is told at once
         assert await family.ended() == 9
@@ -290,10 +297,13 @@ def test_a_child_that_dies_leaves_nothing_behind_that_it_started(here: Path) -> 
         family = Family("run")
         family.child.start()
         family.child.send(boot("runnable:q"))
+        family.child.flush()
         family.child.send(pack(Kind.JOB, 1, JOB, job("spawn")))
+        family.child.flush()
 
         # When the child crashes
         family.child.send(pack(Kind.JOB, 2, JOB, job("os.kill(os.getpid(), signal.SIGKILL)")))
+        family.child.flush()
         assert await family.ended() == -signal.SIGKILL
         grandchild = decode_result(family.frames[1].body).value
 
@@ -316,9 +326,11 @@ def test_a_job_larger_than_any_buffer_of_the_kernel_goes_through(here: Path) -> 
 
         # When several large jobs are sent in one turn of the loop
         family.child.send(boot("counting:q"))
+        family.child.flush()
         for number in range(8):
             body = job_body(task="q.step", args={"data": bytes(big) + b"end"})
             family.child.send(pack(Kind.JOB, number, JOB, body))
+            family.child.flush()
         family.child.finish()
 
         # Then all are answered before the child ends
@@ -351,6 +363,7 @@ def test_a_child_does_not_outlive_its_parent(here: Path) -> None:
         "    child = Child(['run'], python=None, on_frames=lambda _: ready.set(), on_exit=print)\n"
         "    child.start()\n"
         "    child.send(pack(Kind.BOOT, 0, ['runnable:q', 'w', 4096]))\n"
+        "    child.flush()\n"
         "    await ready.wait()\n"
         "    print(child.pid, flush=True)\n"
         "    await asyncio.Event().wait()\n"

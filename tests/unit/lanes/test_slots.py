@@ -23,9 +23,14 @@ class FakeChild:
     def __init__(self) -> None:
         self.frames: list[Frame] = []
         self._reader = Reader()
+        self._unsent: list[bytes] = []
 
     def send(self, frame: bytes) -> None:
-        self.frames += self._reader.feed(frame)
+        self._unsent.append(frame)
+
+    def flush(self) -> None:
+        self.frames += self._reader.feed(b"".join(self._unsent))
+        self._unsent.clear()
 
     @property
     def jobs(self) -> list[str]:

@@ -1,0 +1,52 @@
+"""Outcomes: what a child reports, and what the parent says for a child that cannot speak any more."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from penstock.domain.delivery import Delivery
+from penstock.domain.outcome import Outcome, OutcomeKind
+from penstock.domain.task import QueueSpec, TaskSpec
+from penstock.errors import CatalogError, PenstockError, WorkerError
+from penstock.lanes.child import describe_exit
+from penstock.lanes.frames import Frame
+from penstock.wire.failure import Failure
+from penstock.wire.registry import ErrorCode
+
+_KINDS: Final = {kind.value: kind for kind in OutcomeKind}
+
+
+def outcome_of(frame: Frame) -> Outcome:
+    """An OUTCOME frame as the parent judges it."""
+    kind, run_us, *failed = frame.meta
+    if not failed:
+        return Outcome(_KINDS[kind], frame.body, run_s=run_us / 1e6)
+    code, message, retryable, delay_s, trace = failed
+    failure = Failure(code=code, message=message, retryable=retryable)
+    return Outcome(_KINDS[kind], frame.body, failure, delay_s=delay_s, run_s=run_us / 1e6, trace=trace)
+
+
+def child_lost(delivery: Delivery, how: str) -> Outcome:
+    """The child died while it ran the job; `how` says of what."""
+    message = f"the child process died ({how}) while it ran {delivery.task}"
+    failure = Failure(code=ErrorCode.CHILD_LOST, message=message, retryable=True)
+    return Outcome(OutcomeKind.CHILD_LOST, failure=failure)
+
+
+def timed_out(delivery: Delivery, task: TaskSpec) -> Outcome:
+    """The child was killed because the job ran too long."""
+    timeout_s = task.timeout_s or 0.0
+    message = f"{task.name} ran longer than its timeout of {timeout_s:g} s; its child was killed"
+    return Outcome(
+        OutcomeKind.TIMED_OUT,
+        failure=Failure(code=ErrorCode.TIMEOUT, message=message, retryable=True),
+        delay_s=task.retry.delay(delivery.attempt, delivery.job_id),
+        run_s=timeout_s,
+    )
+
+
+def boot_error(spec: QueueSpec, said: str | None, status: int) -> PenstockError:
+    """Why a worker cannot start: a child of the queue ended before it was ready."""
+    if said is None:
+        return WorkerError(f"a child of queue {spec.name} died before it was ready ({describe_exit(status)})")
+    return CatalogError(f"{said}\n\na child of queue {spec.name} ({spec.target}) could not start: mend the error above")
