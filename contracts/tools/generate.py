@@ -185,6 +185,10 @@ def go_wire(registry: Registry) -> Iterator[str]:
             queue["name"],
             f"is a template (after the namespace and a dot): {queue['meaning']}.",
         )
+    yield from go_limits_and_statuses(registry)
+
+
+def go_limits_and_statuses(registry: Registry) -> Iterator[str]:
     for limit in registry["limits"]["limits"]:
         unit = f" in {limit['unit']}" if limit["unit"] else ""
         yield from go_const(camel(limit["name"]), limit["value"], f"is a limit{unit}: {limit['meaning']}")

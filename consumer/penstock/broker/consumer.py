@@ -16,8 +16,9 @@ from penstock.wire.registry import CONSUMER_TIMEOUT_MS, Event
 
 _log = logging.getLogger(__name__)
 
-#: Seconds for which a tag that was settled out of order waits for its neighbours.
-_STRAGGLER_S: Final = 0.05
+#: Seconds for which a tag that was settled out of order waits for its neighbours. Short: it holds a place in the
+#: prefetch, and behind a slow job there are few.
+_STRAGGLER_S: Final = 0.002
 #: Seconds before a channel that the broker closed is opened again.
 _REOPEN_S: Final = 1.0
 

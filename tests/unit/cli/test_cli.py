@@ -174,7 +174,7 @@ def test_a_worker_is_told_what_the_command_line_says_and_ends_with_its_status(to
         namespace="acme",
         strict=True,
         instance="w-1",
-        http_host="0.0.0.0",  # noqa: S104 -- nobody listens
+        http_host="0.0.0.0",
         http_port=65535,
         drain_s=3,
         max_body_bytes=4096,
@@ -201,7 +201,7 @@ def test_what_the_command_line_does_not_say_is_as_the_settings_have_it(
     [
         ("off", "127.0.0.1", None),
         ("127.0.0.1:0", "127.0.0.1", 0),
-        (":9464", "0.0.0.0", 9464),  # noqa: S104 -- nobody listens
+        (":9464", "0.0.0.0", 9464),
         ("[::1]:9464", "::1", 9464),
         ("localhost:9464", "localhost", 9464),
     ],
