@@ -82,7 +82,7 @@ func TestATaskWithoutAQueueIsUnroutable(t *testing.T) {
 
 	mustBe(t, err, penstock.ErrUnroutable)
 	var failed *penstock.EnqueueError
-	if !errors.As(err, &failed) || !wire.ValidJobID(failed.JobID) || !strings.Contains(err.Error(), "penstock topology apply --queue nobody") {
+	if !errors.As(err, &failed) || !wire.ValidJobID(failed.JobID) || !strings.Contains(err.Error(), "penstock topology apply nobody") {
 		t.Fatalf("got %v", err)
 	}
 	if n := b.client.Stats().AwaitedReplies; n != 0 {

@@ -85,7 +85,7 @@ func (e *EnqueueError) remedy() string {
 	case errors.Is(e.Err, ErrUnknown):
 		return "it may have been accepted, and can be enqueued again with the same ID"
 	case errors.Is(e.Err, ErrUnroutable):
-		return fmt.Sprintf("it was not accepted; start a worker for the queue %q or run: penstock topology apply --queue %s", queue, queue)
+		return fmt.Sprintf("it was not accepted; start a worker for the queue %q or run: penstock topology apply %s", queue, queue)
 	case errors.Is(e.Err, ErrRefused):
 		return fmt.Sprintf("it was not accepted; the queue %q is full or has no leader", queue)
 	case errors.Is(e.Err, ErrUnavailable):
