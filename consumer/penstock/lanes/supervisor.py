@@ -46,8 +46,12 @@ class _Place:
     """One place for a child: who is in it and how often it failed in a row."""
 
     def __init__(self) -> None:
-        self.state = SlotState.STOPPED
         self.failures = 0
+        self.clear(SlotState.STOPPED)
+
+    def clear(self, state: SlotState) -> None:
+        """Forget the last child."""
+        self.state = state
         self.child: Child | None = None
         self.slot: Slot | None = None
         self.overdue: int | None = None
@@ -83,7 +87,7 @@ class Lane:
         self._places = [_Place() for _ in range(spec.lane.slots)]
         self._stopping = False
         self._hurried = False
-        self._killed = False
+        self._ending = False
         self._dispatch_scheduled = False
         self._timed = any(task.timeout_s is not None for task in spec.tasks.values())
 
@@ -120,10 +124,8 @@ class Lane:
             await asyncio.wait_for(self._until(lambda: not self._slots.in_children), drain_s)
         except TimeoutError:
             pass
-        unfinished = [job for slot in list(self._slots.ready) for job in self._slots.remove(slot)]
         await self._end_children()
-        # What a child that died meanwhile had not started is not handed to another one any more.
-        return unfinished + self._slots.take_waiting()
+        return self._slots.take_waiting()
 
     def hurry(self) -> None:
         """End a drain: kill the children that still run a job; `stop` returns what they had."""
@@ -132,7 +134,7 @@ class Lane:
 
     def kill(self) -> None:
         """End all children at once, whatever they do; nothing is reported any more."""
-        self._stopping = self._killed = True
+        self._stopping = self._ending = True
         for place in self._places:
             if place.timer is not None:
                 place.timer.cancel()
@@ -145,7 +147,8 @@ class Lane:
             await self._changed.wait()
 
     async def _end_children(self) -> None:
-        """Let idle children end by themselves; kill those that do not."""
+        """Let idle children end by themselves and kill the others; their jobs go back to the waiting ones."""
+        self._ending = True
         for place in self._places:
             if place.timer is not None:
                 place.timer.cancel()
@@ -204,13 +207,7 @@ class Lane:
     # ── what children say ───────────────────────────────────────────────────────────────────────
 
     def _spawn(self, place: _Place) -> None:
-        place.state, place.slot, place.overdue, place.said, place.timer = (
-            SlotState.STARTING,
-            None,
-            None,
-            None,
-            None,
-        )
+        place.clear(SlotState.STARTING)
         place.child = Child(
             ["run"],
             python=self.spec.lane.python,
@@ -222,6 +219,7 @@ class Lane:
         except OSError as error:
             place.child = None
             self._fail_start(CatalogError(f"queue {self.spec.name}: cannot run {self.spec.lane.python}: {error}"))
+            self._broken(place, {"queue": self.spec.name, "exit": str(error)})
             return
         place.child.send(pack(Kind.BOOT, 0, self._boot))
         place.child.flush()
@@ -267,7 +265,7 @@ class Lane:
         if place.slot is not None and place.slot in self._slots.ready:
             head = place.slot.head()
             deliveries = self._slots.remove(place.slot)
-            if head is not None and not self._killed:
+            if head is not None and not self._ending:
                 deliveries = self._judge(place, head, deliveries, status)
         place.slot = None
         self._slots.put_back(deliveries)
@@ -323,7 +321,7 @@ class Lane:
     def _broken(self, place: _Place, fields: dict[str, Any]) -> None:
         place.state = SlotState.BROKEN
         _log.critical("child failed too often and is not started again", extra={"event": Event.CHILD_BROKEN, **fields})
-        if all(other.state is SlotState.BROKEN for other in self._places):
+        if self._started.done() and all(other.state is SlotState.BROKEN for other in self._places):
             self._on_broken(
                 f"every child of queue {self.spec.name} failed {place.failures} times in a row "
                 f"(last: {fields['exit']}); mend the cause and start the worker again"
