@@ -72,6 +72,10 @@ class WorkerSettings:
                 not re.fullmatch(r"[A-Za-z0-9_-]{1,64}", self.instance),
                 f"name {self.instance!r} has other characters than A-Z a-z 0-9 _ -, or more than 64",
             ),
+            (
+                not 0 <= self.connect_timeout_s < math.inf,
+                f"connect timeout {self.connect_timeout_s} is no number of seconds from 0",
+            ),
             (not 0 <= self.drain_s < math.inf, f"drain time {self.drain_s} is no number of seconds from 0"),
             (
                 not MIN_MAX_BODY_BYTES <= self.max_body_bytes <= HARD_MAX_BODY_BYTES,

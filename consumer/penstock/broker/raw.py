@@ -80,11 +80,23 @@ def _content(kind: int, number: int, payload: bytes) -> Any:
         return frame.Body(number, payload)
     if kind == spec.FRAME_HEADER:
         _, _, size = _CONTENT.unpack_from(payload)
-        properties = spec.BasicProperties()
-        properties.decode(payload[_CONTENT.size :])
-        return frame.Header(number, size, properties)
+        return frame.Header(number, size, _properties(payload[_CONTENT.size :]))
     if kind == spec.FRAME_METHOD and payload.startswith(_DELIVER):
         method = spec.Basic.Deliver()
         method.decode(payload, len(_DELIVER))
         return frame.Method(number, method)
     return None
+
+
+def _properties(encoded: bytes) -> spec.BasicProperties:
+    """A message's properties; none at all when pika cannot decode them, and the message will be refused.
+
+    Legal values are among those (a NaN, a date after the year 9999). An exception would end the connection, the
+    broker would hand the message out again, and so one message would stop every worker of its queue.
+    """
+    properties = spec.BasicProperties()
+    try:
+        properties.decode(encoded)
+    except Exception:  # noqa: BLE001 -- pika raises many kinds
+        return spec.BasicProperties()
+    return properties

@@ -49,8 +49,12 @@ class RedisResults:
             self._client = redis.asyncio.Redis.from_url(
                 url, socket_timeout=_TIMEOUT_S, socket_connect_timeout=_TIMEOUT_S
             )
-        except ValueError as error:
-            raise UsageError(f"Redis URL is malformed: {error}") from error
+        except ValueError:
+            # The cause is not shown: it may quote a part of the password.
+            raise UsageError(
+                "the Redis URL is malformed; it is redis://user:password@host:port/db, and in user and password the "
+                "characters / # ? @ : % are percent-encoded"
+            ) from None
         self._key = REDIS_RESULT_KEY.replace("{namespace}", namespace)
         self._channel = REDIS_RESULT_CHANNEL.replace("{namespace}", namespace)
         self._ttl_ms = ttl_ms
@@ -110,7 +114,18 @@ class RedisResults:
             if not self._writes:
                 self._wake.clear()
             for write, answer in zip(batch, answers, strict=True):
-                write.done(answer == 1)
+                self._tell(write, first=answer == 1)
+
+    @staticmethod
+    def _tell(write: _Write, *, first: bool) -> None:
+        """Report that a result is kept. A defect of ours in one settlement must not stop all later ones."""
+        try:
+            write.done(first)
+        except Exception:  # noqa: BLE001 -- settlement and pika may raise anything
+            _log.exception(
+                "a stored result could not be settled; its job will be redelivered",
+                extra={"event": Event.JOB_SETTLEMENT_DEFERRED, "job_id": write.job_id},
+            )
 
     def _batch(self) -> list[_Write]:
         """The writes of one call: bounded in number and, but for a single large one, in bytes."""

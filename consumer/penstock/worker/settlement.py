@@ -15,6 +15,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any, Final
 
 from penstock.broker import messages
@@ -137,7 +138,7 @@ class Settlement:
             if confirm is Confirm.ACKED:
                 confirmed()
                 return
-            pause = _AGAIN_S[min(tries, len(_AGAIN_S) - 1)]
+            pause = _pause_s(tries)
             text = f"{exchange} {key}: the copy was {confirm.value}; tried again in {pause:g} s"
             self._note(Event.JOB_SETTLEMENT_DEFERRED, delivery, text, logging.ERROR)
             asyncio.get_running_loop().call_later(
@@ -174,9 +175,10 @@ class Settlement:
 
     def _reply(self, delivery: Delivery, body: bytes, settled: Callable[[], None], tries: int = 0) -> None:
         def done(confirm: Confirm) -> None:
-            if confirm is Confirm.REFUSED and tries == 0:
-                # Once seen while the requester's queue was being deleted; the next answer is a return.
-                self._reply(delivery, body, settled, tries=1)
+            if confirm is Confirm.REFUSED and delivery.channel.open:
+                # Seen once while the requester's queue was being deleted; the next answer is a return.
+                again = partial(self._reply, delivery, body, settled, tries + 1)
+                asyncio.get_running_loop().call_later(_pause_s(tries), again)
                 return
             if confirm is not Confirm.ACKED:
                 self._metrics.unroutable_reply(delivery)
@@ -211,6 +213,10 @@ class Settlement:
 
     def _note(self, event: Event, delivery: Delivery, text: str, level: int) -> None:
         _log.log(level, text, extra={"event": event, **identity(delivery)})
+
+
+def _pause_s(tries: int) -> float:
+    return _AGAIN_S[min(tries, len(_AGAIN_S) - 1)]
 
 
 def awaits(delivery: Delivery) -> tuple[bool, bool]:

@@ -42,11 +42,20 @@ async def run(settings: WorkerSettings) -> Exit:
         PenstockError: It cannot start or cannot go on; the error says why and what to do.
     """
     worker = Worker(settings, await describe(settings.targets))
+    worker.shutdown.listen()
+    starting = asyncio.create_task(worker.start())
+    stopping = asyncio.create_task(worker.shutdown.requested.wait())
     try:
-        await worker.start()
-        await worker.shutdown.requested.wait()
+        await asyncio.wait({starting, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        if not starting.done():
+            return Exit.OK  # told to stop before there was anything to drain
+        starting.result()
+        await stopping
         return await worker.drain()
     finally:
+        for task in (starting, stopping):
+            task.cancel()
+        await asyncio.wait({starting, stopping})
         await worker.close()
 
 
@@ -96,7 +105,6 @@ class Worker:
     async def start(self) -> None:
         """Connect, see to the topology, start the children, consume."""
         settings = self._settings
-        self.shutdown.listen()
         queues = [queue.spec.name for queue in self._queues]
         _log.info(
             "starting",

@@ -18,7 +18,7 @@ from penstock.lanes.child import Child, describe_exit
 from penstock.lanes.frames import Frame, Kind, pack
 from penstock.wire.result import decode_result
 from tests.unit.builders import JOB_ID, job_body
-from tests.unit.lanes.waiting import alive, until, within_deadline
+from tests.unit.waiting import alive, until, within_deadline
 
 TASKS = """
 from penstock import Processes, Queue, Retry

@@ -21,7 +21,7 @@ from penstock.lanes import supervisor
 from penstock.lanes.supervisor import Lane
 from penstock.wire.result import decode_result
 from tests.unit.builders import job_body, job_id, make_delivery, make_queue, make_task
-from tests.unit.lanes.waiting import alive, until, within_deadline
+from tests.unit.waiting import alive, until, within_deadline
 
 #: All tasks do what their argument says; `quick` has a timeout and a policy.
 MODULE = """

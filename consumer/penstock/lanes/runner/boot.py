@@ -45,10 +45,10 @@ def describe(targets: Iterable[str]) -> Iterator[QueueSpec]:
 
 def failure_text(error: BaseException) -> str:
     """What to show of an import that failed: the traceback from the user's first line on, or one sentence."""
-    if isinstance(error, DeclarationError):
-        return str(error)
     frames = traceback.extract_tb(error.__traceback__)
     user = [f for f in frames if not f.filename.startswith(_NOT_THE_USERS)]
+    if isinstance(error, DeclarationError):
+        return f"{error} ({user[-1].filename}, line {user[-1].lineno})" if user else str(error)
     lines = ["Traceback (most recent call last):\n", *traceback.format_list(user)] if user else []
     lines += traceback.format_exception_only(error)
     return "".join(lines)[-_TRACEBACK_BYTES:].rstrip()
