@@ -110,16 +110,20 @@ def test_a_reply_whose_requester_is_gone_is_counted_and_the_job_is_over(desk: De
     assert desk.sample("penstock_replies_unroutable_total", queue="stats") == 1
 
 
-def test_a_reply_that_the_broker_refuses_is_sent_once_more(desk: Desk) -> None:
+def test_a_reply_that_the_broker_refuses_is_sent_until_there_is_another_answer(desk: Desk, loop: FakeLoop) -> None:
     # Given a reply that is refused, as happens while the requester's queue is being deleted
     desk.settlement.settle(desk.delivery(**REPLY), Complete(BODY, None))
-    desk.publisher.last.done(Confirm.REFUSED)
 
-    # When, then: it is sent again, and the ack waits for the second answer
-    first, second = desk.publisher.messages
-    assert (first.key, first.body) == (second.key, second.body)
+    # When it is refused again and again
+    for _ in range(3):
+        desk.publisher.last.done(Confirm.REFUSED)
+        loop.wait()
+
+    # Then it is sent again each time, and the ack waits for the answer
+    assert len({(message.key, message.body) for message in desk.publisher.messages}) == 1
+    assert len(desk.publisher.messages) == 4
     assert desk.channel.untouched
-    second.done(Confirm.ACKED)
+    desk.publisher.last.done(Confirm.ACKED)
     assert desk.channel.acked == [7]
     assert desk.sample("penstock_replies_unroutable_total", queue="stats") == 0
 
