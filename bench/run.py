@@ -152,7 +152,7 @@ def through(program: Path, running: Running) -> None:
     """The whole way, producer and worker at the same time."""
     for mode in ("-stored", None):
         figures = measure(program, "through", "-count", str(JOBS), *([mode] if mode else []))
-        name = "results in Redis" if mode else "replies"
+        name = "Redis" if mode else "replies"
         line(f"Go to Python to Go, {name}", f"{figures['per_s']:,.0f} jobs/s", "every result checked")
     assert running.process.poll() is None
 
