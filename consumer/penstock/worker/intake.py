@@ -87,9 +87,14 @@ class Intake:
         )
 
     def refuse(self, delivery: Delivery, now_ms: int) -> Outcome | None:
-        """Why a delivery is not run, as an outcome; None: run it."""
+        """Why a delivery is not run, as an outcome; None: run it.
+
+        A delivery whose sender is in doubt is not answered either: the reply would go where somebody else listens.
+        """
         for rule in (self._envelope, self._sender, self._task, self._result):
             if (failure := rule(delivery)) is not None:
+                if rule == self._sender:
+                    delivery.mode = ResultMode.NONE
                 return Outcome(OutcomeKind.UNDECODABLE, failure=failure)
         if delivery.deadline_ms is not None and now_ms >= delivery.deadline_ms:
             text = f"{delivery.task}: the deadline passed before the job started"
