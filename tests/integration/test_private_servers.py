@@ -6,8 +6,7 @@ import os
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -15,15 +14,9 @@ import pytest
 import redis
 
 from ops.dev.private import Janitor, NoSourceError, Redis, new_redis
+from tests.helpers.wait import until
 
 ROOT = Path(__file__).resolve().parents[2]
-
-
-def wait_until(what: Callable[[], bool], *, within_s: float = 30.0) -> None:
-    deadline = time.monotonic() + within_s
-    while not what():
-        assert time.monotonic() < deadline, f"not within {within_s} s: {what}"
-        time.sleep(0.02)
 
 
 def gone(pid: int) -> bool:
@@ -76,7 +69,7 @@ def test_a_crash_from_outside_is_noticed() -> None:
     with private_redis() as server:
         assert server.pid is not None
         os.kill(server.pid, signal.SIGKILL)
-        wait_until(lambda: not server.alive())
+        until(lambda: not server.alive(), "the server has ended")
         server.start()
         assert server.alive()
 
@@ -106,7 +99,7 @@ def test_servers_and_their_folder_go_with_their_owner(number: signal.Signals) ->
         owner.send_signal(number)
 
         owner.wait(30)
-        wait_until(lambda: gone(pid) and not folder.exists())
+        until(lambda: gone(pid) and not folder.exists(), "process and folder are gone", 30)
 
 
 def run_servers(*command: str, **variables: str) -> subprocess.Popen[bytes]:

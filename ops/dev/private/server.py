@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from typing import Protocol
 
 from ops.dev.private.probe import NotReadyError, wait_until_ready
@@ -42,7 +43,7 @@ class Instance(Protocol):
         ...
 
 
-class Server:
+class Server(ABC):
     """A private server: `start`, `stop`, `kill` and `restart`, all on the same data and ports.
 
     Each may be called in any state and any number of times. Its folder goes when its janitor does.
@@ -98,10 +99,10 @@ class Server:
         self.stop()
         self.start()
 
+    @abstractmethod
     def environment(self) -> dict[str, str]:
         """Return the variables by which commands find it."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _ask(self) -> str:
         """Return the version that the server names, or raise NotReadyError."""
-        raise NotImplementedError
