@@ -373,12 +373,13 @@ def test_a_child_does_not_outlive_its_parent(here: Path) -> None:
     async def test() -> None:
         parent = await asyncio.create_subprocess_exec(sys.executable, "parent.py", stdout=asyncio.subprocess.PIPE)
         assert parent.stdout is not None
-        child = int(await parent.stdout.readline())
-        assert alive(child)
-
-        # When the parent is killed
-        parent.kill()
-        await parent.wait()
+        try:
+            child = int(await parent.stdout.readline())
+            assert alive(child)
+        finally:
+            # When the parent is killed
+            parent.kill()
+            await parent.wait()
 
         # Then the child is gone as well
         await until(lambda: not alive(child))
