@@ -111,7 +111,7 @@ func TestEveryMistakeHasItsSentenceAndStatus(t *testing.T) {
 		{b.URL, []string{"result", wire.NewID(), "--redis", "redis//"}, wire.ExitUsage, "redis://"},
 		{b.URL, []string{"result", wire.NewID(), "--redis", "redis://localhost:1", "--timeout", "100ms"}, wire.ExitUnavailable, "Redis does not answer"},
 		{b.URL, []string{"enqueue", "q.f", "--args", "[1]"}, wire.ExitData, "JSON object"},
-		{b.URL, []string{"enqueue", "q.f", "--args", "{"}, wire.ExitData, "unexpected EOF"},
+		{b.URL, []string{"enqueue", "q.f", "--args", "{"}, wire.ExitData, "--args: unexpected"},
 		{b.URL, []string{"enqueue", "q.f", "--args", `{"x": 1e999}`}, wire.ExitData, "1e999"},
 		{b.URL, []string{"enqueue", "q.f", "--args", `{"x": 9223372036854775808}`}, wire.ExitData, "send it as a string"},
 		{b.URL, []string{"enqueue", "q.f", "--args", `{"x": 1, "x": 2}`}, wire.ExitData, `"x" is there twice`},

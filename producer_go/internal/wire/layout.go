@@ -50,7 +50,7 @@ var (
 // refused are types whose natural encoding would not mean what the caller means.
 var refused = map[reflect.Type]string{
 	reflect.TypeFor[json.Number]():     "send an int64, a float64 or a string",
-	reflect.TypeFor[json.RawMessage](): "decode it first, or send it as a string",
+	reflect.TypeFor[json.RawMessage](): "decode a json.RawMessage first, or send it as a string",
 	reflect.TypeFor[time.Duration]():   "send an integer and name its unit, as in timeout_ms",
 	reflect.TypeFor[big.Int]():         "send a decimal string",
 	reflect.TypeFor[big.Float]():       "send a decimal string",
