@@ -72,10 +72,6 @@ class Retry:
         )
         return bool(strategy(_state(1, error)))
 
-    def exhausted(self, attempt: int) -> bool:
-        """Whether attempt number `attempt` was the last one."""
-        return bool(tenacity.stop_after_attempt(self.attempts)(_state(attempt)))
-
     def delay(self, attempt: int, seed: str) -> float:
         """Seconds to wait after attempt `attempt` failed; the same answer for the same arguments.
 

@@ -40,14 +40,12 @@ class Slot:
         jobs: Its jobs by frame number, oldest first.
         expected_s: Sum of what they are expected to take.
         head_since: When the first one became the first, by the loop's clock.
-        proven: Whether the child has finished a job since it started.
     """
 
     child: Child
     jobs: dict[int, Assigned] = field(default_factory=dict)
     expected_s: float = 0.0
     head_since: float = 0.0
-    proven: bool = False
 
     def head(self) -> tuple[int, Delivery] | None:
         """The number and the job that runs, if any."""
@@ -155,7 +153,6 @@ class Slots:
         assigned = slot.jobs.pop(number, None)
         if assigned is None:
             return None
-        slot.proven = True
         slot.head_since = self._clock()
         if slot.jobs and slot.expected_s < _INFINITE:
             slot.expected_s -= assigned.expected_s

@@ -273,6 +273,8 @@ class Lane:
         if self._stopping:
             place.state = SlotState.STOPPED
             self.exits["stopped"] += 1
+            fields = {"queue": self.spec.name, "pid": pid, "exit": describe_exit(status)}
+            _log.info("child ended", extra={"event": Event.CHILD_EXITED, **fields})
             return
         self._replace(place, status, pid)
         self._schedule_dispatch()

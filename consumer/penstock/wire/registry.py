@@ -96,7 +96,6 @@ class Event(StrEnum):
     WORKER_READY = "worker.ready"
     WORKER_DRAINING = "worker.draining"
     WORKER_STOPPED = "worker.stopped"
-    WORKER_FAILED = "worker.failed"
     AMQP_CONNECTED = "amqp.connected"
     AMQP_DISCONNECTED = "amqp.disconnected"
     AMQP_CONSUMER_CANCELLED = "amqp.consumer_cancelled"
@@ -348,7 +347,7 @@ METRICS: Final = (
         name="penstock_jobs_started_total",
         type="counter",
         labels=("queue", "task",),
-        meaning="Attempts started.",
+        meaning="Attempts handed to the lane.",
     ),
     MetricRow(
         buckets=(),
@@ -376,7 +375,7 @@ METRICS: Final = (
         name="penstock_job_wait_seconds",
         type="histogram",
         labels=("queue", "task",),
-        meaning="From enqueue to start, first attempts only.",
+        meaning="From enqueue until the lane has the job, first attempts only.",
     ),
     MetricRow(
         buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 900,),

@@ -142,16 +142,8 @@ def test_on_and_never_say_which_exceptions_are_tried_again(policy: Retry, error:
     assert policy.retries(error) is again
 
 
-@pytest.mark.parametrize(
-    ("attempts", "attempt", "over"),
-    [(1, 1, True), (3, 1, False), (3, 2, False), (3, 3, True), (3, 4, True)],
-)
-def test_the_last_attempt_exhausts_the_policy(attempts: int, attempt: int, over: bool) -> None:
-    assert Retry(attempts=attempts).exhausted(attempt) is over
-
-
 def test_a_task_without_a_policy_has_one_attempt() -> None:
-    assert NO_RETRY.exhausted(1)
+    assert NO_RETRY.attempts == 1
 
 
 def test_the_numbers_survive_the_way_to_the_parent() -> None:
