@@ -35,6 +35,9 @@ const CodeCancelled = "CANCELLED"
 // CodeTaskError is a RemoteError code: The task raised an exception.
 const CodeTaskError = "TASK_ERROR"
 
+// CodeRejected is a RemoteError code: The task said that the job cannot succeed (it raised Reject).
+const CodeRejected = "REJECTED"
+
 // CodeResultInvalid is a RemoteError code: The task returned a value that the profile cannot carry.
 const CodeResultInvalid = "RESULT_INVALID"
 
@@ -46,6 +49,9 @@ const CodeBlobUnavailable = "BLOB_UNAVAILABLE"
 
 // CodeChildLost is a RemoteError code: The child process died while it ran the job.
 const CodeChildLost = "CHILD_LOST"
+
+// CodeDeliveryLimit is a RemoteError code: The job was handed out too often without an end: its workers died or gave it back each time.
+const CodeDeliveryLimit = "DELIVERY_LIMIT"
 
 // CodeInternal is a RemoteError code: penstock itself failed; the worker's log says where.
 const CodeInternal = "INTERNAL"

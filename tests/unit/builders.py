@@ -8,6 +8,7 @@ from typing import Any
 from penstock.domain.delivery import Delivery
 from penstock.domain.lane import Processes
 from penstock.domain.retry import NO_RETRY, Retry
+from penstock.domain.spent import NOTHING
 from penstock.domain.task import QueueSpec, TaskSpec
 from penstock.wire.job import Job, encode_job
 from penstock.wire.registry import ResultMode
@@ -22,6 +23,9 @@ _DELIVERY = Delivery(
     type="job.v1",
     attempt=1,
     deliveries=1,
+    again=False,
+    spent=NOTHING,
+    replays=0,
     version=None,
     deadline_ms=None,
     not_before_ms=None,

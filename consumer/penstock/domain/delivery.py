@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from penstock.domain.spent import Spent
 from penstock.wire.registry import ResultMode
 
 
@@ -20,6 +21,10 @@ class Delivery:
         job_id: The job's id, from message_id.
         attempt: Number of the attempt that this delivery starts, from 1.
         deliveries: How often the broker has handed this message out, this time included.
+        again: Whether the job may have ended before: the broker has handed the message out already, it is a retry
+            copy, or its producer published it twice.
+        spent: What the job has spent of its budgets before.
+        replays: How often it was replayed from the dead queue.
         version: Header x-task-version; None when absent.
         deadline_ms: Header x-deadline, Unix ms; None: no deadline.
         not_before_ms: Header x-not-before, Unix ms; None: at once.
@@ -30,7 +35,8 @@ class Delivery:
         kept: Headers that travel with every copy, as they came.
         body: job.v1 bytes, unread.
         tag: The delivery tag, valid on `channel` only.
-        channel: The consumer that settles it; opaque here.
+        channel: The consumer that settles it; opaque here. It and `tag` change when the broker hands the job out
+            again while this worker still has it.
     """
 
     type: str
@@ -39,6 +45,9 @@ class Delivery:
     job_id: str
     attempt: int
     deliveries: int
+    again: bool
+    spent: Spent
+    replays: int
     version: int | None
     deadline_ms: int | None
     not_before_ms: int | None
@@ -50,3 +59,8 @@ class Delivery:
     body: bytes
     tag: int
     channel: Any
+
+    @property
+    def fence(self) -> int:
+        """A number that is larger for every later start of the same job: replay, attempt, hand-out."""
+        return self.replays * 10**12 + min(self.attempt, 10**8 - 1) * 10**4 + min(self.spent.deliveries, 9999)

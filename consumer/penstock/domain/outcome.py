@@ -21,6 +21,21 @@ class OutcomeKind(StrEnum):
     UNDECODABLE = "undecodable"
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Evidence:
+    """What is known of a child that died or was killed.
+
+    Attributes:
+        exit: The signal (`SIGSEGV`) or the exit status (`exit status 3`).
+        peak_rss: The most memory that it had resident, in bytes; None when the system does not tell.
+        stack: Its last Python stack, as faulthandler wrote it; None when it could not.
+    """
+
+    exit: str
+    peak_rss: int | None
+    stack: str | None
+
+
 @dataclass(slots=True)
 class Outcome:
     """How an attempt ended and what is known of it.
@@ -29,11 +44,12 @@ class Outcome:
 
     Attributes:
         kind: Which of the seven.
-        body: result.v1 bytes as the child wrote them; None when no child could.
+        body: result.v1 bytes of an attempt that succeeded, as the child wrote them; None otherwise.
         failure: What went wrong; None when the attempt succeeded.
         delay_s: Seconds after which the task's policy would try again; None: it would not.
         run_s: Run time in seconds; 0 when it never ran.
-        trace: The traceback, for the log alone.
+        trace: The traceback, for the log and the dead queue, never for the caller.
+        evidence: Of a child that died or was killed.
     """
 
     kind: OutcomeKind
@@ -42,3 +58,4 @@ class Outcome:
     delay_s: float | None = None
     run_s: float = 0.0
     trace: str | None = None
+    evidence: Evidence | None = None

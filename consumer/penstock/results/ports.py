@@ -7,17 +7,28 @@ from typing import Protocol
 
 
 class ResultStore(Protocol):
-    """Keeps results by job id; the first one written wins."""
+    """Keeps results by job id; the first one written wins.
+
+    While the store cannot be reached every call is tried again, so `done` may take as long as the outage.
+    """
 
     @property
     def up(self) -> bool:
-        """Whether the last write succeeded."""
+        """Whether the last call succeeded."""
+        ...
+
+    @property
+    def pending(self) -> int:
+        """Calls that have not ended."""
         ...
 
     def put(self, job_id: str, body: bytes, reply_to: str | None, done: Callable[[bool], None]) -> None:
         """Keep a result; `done(first)` is called once it is certain that a result is kept.
 
-        `first` is False when an earlier result of the same job was there: that one stays. While the store
-        cannot be reached the write is tried again, so `done` may take as long as the outage.
+        `first` is False when an earlier result of the same job was there: that one stays.
         """
+        ...
+
+    def find(self, job_id: str, done: Callable[[bytes | None], None]) -> None:
+        """Look a result up; `done` gets its bytes, or None when there is none."""
         ...

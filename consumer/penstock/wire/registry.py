@@ -24,10 +24,22 @@ HEADER_RESULT_MODE: Final = "x-result"
 HEADER_TASK_VERSION: Final = "x-task-version"
 HEADER_CONTRACT: Final = "x-contract"
 HEADER_USER: Final = "x-user"
+HEADER_REPEAT: Final = "x-repeat"
+HEADER_CRASHES: Final = "x-crashes"
+HEADER_HANGS: Final = "x-hangs"
+HEADER_DELIVERIES: Final = "x-deliveries"
+HEADER_FIRST_AT: Final = "x-first-at"
+HEADER_RUN_MS: Final = "x-run-ms"
+HEADER_BACKOFF_MS: Final = "x-backoff-ms"
+HEADER_REPLAYS: Final = "x-replays"
 HEADER_ERROR_CODE: Final = "x-error-code"
 HEADER_ERROR_MESSAGE: Final = "x-error-message"
+HEADER_ERROR_TYPE: Final = "x-error-type"
 HEADER_FAILED_AT: Final = "x-failed-at"
 HEADER_WORKER: Final = "x-worker"
+HEADER_EXIT: Final = "x-exit"
+HEADER_PEAK_RSS: Final = "x-peak-rss"
+HEADER_TRACE: Final = "x-trace"
 HEADER_TRACEPARENT: Final = "traceparent"
 HEADER_TRACESTATE: Final = "tracestate"
 MAX_BODY_BYTES: Final = 1048576
@@ -37,8 +49,11 @@ MAX_NODES: Final = 200000
 MAX_TASK_BYTES: Final = 200
 MAX_ERROR_MESSAGE_BYTES: Final = 1024
 MAX_SAFE_INT_IN_FLOAT: Final = 9007199254740992
-DELIVERY_LIMIT: Final = 10
+DELIVERY_LIMIT: Final = 20
 CRASH_LIMIT: Final = 3
+REFRESH_AFTER: Final = 5
+MAX_DELIVERIES: Final = 50
+MAX_TRACE_BYTES: Final = 4096
 CONSUMER_TIMEOUT_MS: Final = 3600000
 MAX_TIMEOUT_MS: Final = 1800000
 RESULT_TTL_MS: Final = 86400000
@@ -67,10 +82,12 @@ class ErrorCode(StrEnum):
     TIMEOUT = "TIMEOUT"
     CANCELLED = "CANCELLED"
     TASK_ERROR = "TASK_ERROR"
+    REJECTED = "REJECTED"
     RESULT_INVALID = "RESULT_INVALID"
     RESULT_TOO_LARGE = "RESULT_TOO_LARGE"
     BLOB_UNAVAILABLE = "BLOB_UNAVAILABLE"
     CHILD_LOST = "CHILD_LOST"
+    DELIVERY_LIMIT = "DELIVERY_LIMIT"
     INTERNAL = "INTERNAL"
 
 
@@ -99,6 +116,10 @@ class Event(StrEnum):
     AMQP_CONNECTED = "amqp.connected"
     AMQP_DISCONNECTED = "amqp.disconnected"
     AMQP_CONSUMER_CANCELLED = "amqp.consumer_cancelled"
+    AMQP_BLOCKED = "amqp.blocked"
+    AMQP_UNBLOCKED = "amqp.unblocked"
+    INTAKE_PAUSED = "intake.paused"
+    INTAKE_RESUMED = "intake.resumed"
     REDIS_UNAVAILABLE = "redis.unavailable"
     REDIS_AVAILABLE = "redis.available"
     CHILD_STARTED = "child.started"
@@ -110,6 +131,8 @@ class Event(StrEnum):
     JOB_DEAD_LETTERED = "job.dead_lettered"
     JOB_REFUSED = "job.refused"
     JOB_GIVEN_BACK = "job.given_back"
+    JOB_FOUND_DONE = "job.found_done"
+    JOB_REFRESHED = "job.refreshed"
     JOB_REPLY_UNROUTABLE = "job.reply_unroutable"
     JOB_SETTLEMENT_DEFERRED = "job.settlement_deferred"
 
@@ -125,10 +148,12 @@ RETRYABLE: Final[dict[str, bool]] = {
     "TIMEOUT": True,
     "CANCELLED": False,
     "TASK_ERROR": False,
+    "REJECTED": False,
     "RESULT_INVALID": False,
     "RESULT_TOO_LARGE": False,
     "BLOB_UNAVAILABLE": True,
     "CHILD_LOST": True,
+    "DELIVERY_LIMIT": True,
     "INTERNAL": True,
 }
 
@@ -144,10 +169,12 @@ DEAD_LETTERED: Final[dict[str, bool]] = {
     "TIMEOUT": True,
     "CANCELLED": False,
     "TASK_ERROR": True,
+    "REJECTED": True,
     "RESULT_INVALID": True,
     "RESULT_TOO_LARGE": True,
     "BLOB_UNAVAILABLE": True,
     "CHILD_LOST": True,
+    "DELIVERY_LIMIT": True,
     "INTERNAL": True,
 }
 
@@ -226,7 +253,7 @@ QUEUES: Final = (
         name="q.{queue}",
         per="queue",
         meaning="jobs of one queue, waiting for a worker",
-        arguments={"x-queue-type": "quorum", "x-dead-letter-strategy": "at-least-once", "x-overflow": "reject-publish", "x-dead-letter-exchange": "{namespace}.dead", "x-dead-letter-routing-key": "{queue}", "x-delivery-limit": 10, "x-consumer-timeout": 3600000},
+        arguments={"x-queue-type": "quorum", "x-dead-letter-strategy": "at-least-once", "x-overflow": "reject-publish", "x-dead-letter-exchange": "{namespace}.dead", "x-dead-letter-routing-key": "{queue}", "x-delivery-limit": 20, "x-consumer-timeout": 3600000},
         bindings=({"exchange": "jobs", "key": "{queue}.#"}, {"exchange": "return", "key": "*.{queue}.#"},),
     ),
     QueueRow(
@@ -371,6 +398,34 @@ METRICS: Final = (
         meaning="Jobs confirmed into the dead queue by the worker.",
     ),
     MetricRow(
+        buckets=(),
+        name="penstock_retries_postponed_total",
+        type="counter",
+        labels=("queue", "task",),
+        meaning="Due retries sent back to wait because the task's retry budget was used up.",
+    ),
+    MetricRow(
+        buckets=(),
+        name="penstock_jobs_quarantined_total",
+        type="counter",
+        labels=("queue", "task",),
+        meaning="Attempts handed to the quarantine slot.",
+    ),
+    MetricRow(
+        buckets=(),
+        name="penstock_jobs_found_done_total",
+        type="counter",
+        labels=("queue",),
+        meaning="Redelivered jobs settled without running, because their result was stored.",
+    ),
+    MetricRow(
+        buckets=(),
+        name="penstock_deliveries_adopted_total",
+        type="counter",
+        labels=("queue",),
+        meaning="Redelivered jobs that this worker still had in hand and did not start again.",
+    ),
+    MetricRow(
         buckets=(0.01, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600, 1800, 3600, 21600,),
         name="penstock_job_wait_seconds",
         type="histogram",
@@ -432,6 +487,20 @@ METRICS: Final = (
         type="counter",
         labels=("connection",),
         meaning="Connections opened after the first.",
+    ),
+    MetricRow(
+        buckets=(),
+        name="penstock_amqp_blocked",
+        type="gauge",
+        labels=("connection",),
+        meaning="1 while RabbitMQ takes no messages over the connection (memory or disk alarm).",
+    ),
+    MetricRow(
+        buckets=(),
+        name="penstock_intake_paused",
+        type="gauge",
+        labels=("queue",),
+        meaning="1 while the worker takes no jobs of the queue because it could not settle them.",
     ),
     MetricRow(
         buckets=(),

@@ -6,6 +6,7 @@ from typing import Any, Final
 
 from penstock.domain.delivery import Delivery
 from penstock.domain.outcome import Outcome, OutcomeKind
+from penstock.domain.spent import NOTHING
 from penstock.domain.task import QueueSpec
 from penstock.domain.topology import Topology, task_of_returned
 from penstock.wire.failure import Failure
@@ -15,6 +16,8 @@ from penstock.wire.registry import (
     HEADER_CONTRACT,
     HEADER_DEADLINE,
     HEADER_NOT_BEFORE,
+    HEADER_REPEAT,
+    HEADER_REPLAYS,
     HEADER_RESULT_MODE,
     HEADER_TASK_VERSION,
     HEADER_TRACEPARENT,
@@ -33,6 +36,8 @@ _MODES: Final = {mode.value: mode for mode in ResultMode}
 _DUE_TOLERANCE_MS: Final = 500
 #: Attempts and versions are 31-bit numbers in a result.
 _MAX_NUMBER: Final = 2**31 - 1
+#: More than anybody replays a job; the fence of a job has room for it.
+_MAX_REPLAYS: Final = 10**6
 
 
 class Intake:
@@ -72,6 +77,9 @@ class Intake:
             job_id=_text(properties.message_id),
             attempt=min(max(1, int_header(headers, HEADER_ATTEMPT) or 1), _MAX_NUMBER),
             deliveries=1 + (int_header(headers, "x-delivery-count") or 0),
+            again=bool(method.redelivered) or returned or HEADER_REPEAT in headers,
+            spent=NOTHING,
+            replays=min(max(0, int_header(headers, HEADER_REPLAYS) or 0), _MAX_REPLAYS),
             version=int_header(headers, HEADER_TASK_VERSION),
             deadline_ms=int_header(headers, HEADER_DEADLINE),
             not_before_ms=int_header(headers, HEADER_NOT_BEFORE),

@@ -35,17 +35,53 @@ const HeaderContract = "x-contract"
 // HeaderUser (str): The producer's user, carried by a worker on a retry copy; trusted on deliveries from the return exchange only.
 const HeaderUser = "x-user"
 
+// HeaderRepeat (int64): Present when the producer publishes a job again whose first publication it knows nothing of: how often it has. The worker looks for a stored result before it runs the job.
+const HeaderRepeat = "x-repeat"
+
+// HeaderCrashes (int64): On a retry copy: how many attempts of the job ended with the death of their child.
+const HeaderCrashes = "x-crashes"
+
+// HeaderHangs (int64): On a retry copy: how many attempts of the job ran longer than the task's timeout.
+const HeaderHangs = "x-hangs"
+
+// HeaderDeliveries (int64): On a retry copy: how often earlier copies of the job were handed out again without an end, because their workers died or gave them back.
+const HeaderDeliveries = "x-deliveries"
+
+// HeaderFirstAt (int64): On a retry copy or a dead job: when the first attempt that failed ended, Unix milliseconds.
+const HeaderFirstAt = "x-first-at"
+
+// HeaderRunMs (int64): On a retry copy: run time of all attempts so far, in milliseconds.
+const HeaderRunMs = "x-run-ms"
+
+// HeaderBackoffMs (int64): On a retry copy: what the job was told to wait between its attempts so far, in milliseconds.
+const HeaderBackoffMs = "x-backoff-ms"
+
+// HeaderReplays (int64): How often the job was replayed from the dead queue.
+const HeaderReplays = "x-replays"
+
 // HeaderErrorCode (str): On a dead job: the error code.
 const HeaderErrorCode = "x-error-code"
 
 // HeaderErrorMessage (str): On a dead job: the error message.
 const HeaderErrorMessage = "x-error-message"
 
+// HeaderErrorType (str): On a dead job: the exception's class; absent when there was none.
+const HeaderErrorType = "x-error-type"
+
 // HeaderFailedAt (int64): On a dead job: when it was given up, Unix milliseconds.
 const HeaderFailedAt = "x-failed-at"
 
 // HeaderWorker (str): On a dead job: the worker that gave it up.
 const HeaderWorker = "x-worker"
+
+// HeaderExit (str): On a dead job whose child died: the signal (SIGSEGV) or the exit status.
+const HeaderExit = "x-exit"
+
+// HeaderPeakRss (int64): On a dead job whose child died: the most memory that the child had resident, in bytes.
+const HeaderPeakRss = "x-peak-rss"
+
+// HeaderTrace (str): On a dead job: the traceback of the exception, or the child's last stack; at most MAX_TRACE_BYTES.
+const HeaderTrace = "x-trace"
 
 // HeaderTraceparent (str): W3C trace context.
 const HeaderTraceparent = "traceparent"
@@ -137,11 +173,20 @@ const MaxErrorMessageBytes = 1024
 // MaxSafeIntInFloat is a limit: Largest magnitude of an int that a float field accepts (2^53).
 const MaxSafeIntInFloat = 9007199254740992
 
-// DeliveryLimit is a limit in redeliveries: Redeliveries after which the broker itself dead-letters a job.
-const DeliveryLimit = 10
+// DeliveryLimit is a limit in redeliveries: Redeliveries after which the broker itself dead-letters a message. Workers replace it by a fresh copy long before (REFRESH_AFTER).
+const DeliveryLimit = 20
 
 // CrashLimit is a limit in deliveries: Deliveries after which a job whose child died is dead-lettered instead of given back.
 const CrashLimit = 3
+
+// RefreshAfter is a limit in deliveries: Deliveries of one message after which a worker replaces it by a fresh copy, which from then on runs alone in the quarantine slot.
+const RefreshAfter = 5
+
+// MaxDeliveries is a limit in deliveries: Deliveries of a job, over all its copies and without an end, after which it is dead-lettered.
+const MaxDeliveries = 50
+
+// MaxTraceBytes is a limit in bytes: Longest traceback or stack in a header of a dead job; the end is kept.
+const MaxTraceBytes = 4096
 
 // ConsumerTimeoutMs is a limit in ms: Longest time that a delivery may stay unacknowledged (RabbitMQ 4.3; older brokers use their own setting).
 const ConsumerTimeoutMs = 3600000
@@ -185,6 +230,9 @@ const CodeCancelled = "CANCELLED"
 // CodeTaskError is an error code: The task raised an exception.
 const CodeTaskError = "TASK_ERROR"
 
+// CodeRejected is an error code: The task said that the job cannot succeed (it raised Reject).
+const CodeRejected = "REJECTED"
+
 // CodeResultInvalid is an error code: The task returned a value that the profile cannot carry.
 const CodeResultInvalid = "RESULT_INVALID"
 
@@ -196,6 +244,9 @@ const CodeBlobUnavailable = "BLOB_UNAVAILABLE"
 
 // CodeChildLost is an error code: The child process died while it ran the job.
 const CodeChildLost = "CHILD_LOST"
+
+// CodeDeliveryLimit is an error code: The job was handed out too often without an end: its workers died or gave it back each time.
+const CodeDeliveryLimit = "DELIVERY_LIMIT"
 
 // CodeInternal is an error code: penstock itself failed; the worker's log says where.
 const CodeInternal = "INTERNAL"
