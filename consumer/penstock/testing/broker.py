@@ -1,0 +1,114 @@
+"""A worker's connection to a broker in memory."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from penstock.broker.ports import OnMessage
+from penstock.domain.topology import Topology
+from penstock.errors import TopologyError, UnavailableError
+from penstock.testing.consumer import MemoryConsumer
+from penstock.testing.publisher import MemoryPublisher
+from penstock.testing.server import GUEST, MemoryServer
+
+
+class MemoryBroker:
+    """A Broker of broker/ports, without a network. It passes the suite that RabbitMQ passes.
+
+    What goes to the broker arrives in a later turn of the loop, so that a lost connection can lose it.
+
+    Args:
+        server: What it connects to; several brokers may share one. Defaults to one of its own.
+        user: As whom.
+    """
+
+    def __init__(self, server: MemoryServer | None = None, *, user: str = GUEST) -> None:
+        self.server = server or MemoryServer()
+        self.user = user
+        self.publisher = MemoryPublisher(self.server, user=user)
+        self._consumers: list[MemoryConsumer] = []
+        self._connected = False
+        self._consumes = False
+        self._closed = False
+        self._away = False
+
+    # ── the port ────────────────────────────────────────────────────────────────────────────────
+
+    @property
+    def version(self) -> str:
+        """See Broker.version."""
+        return self.server.version
+
+    @property
+    def gives_back_free(self) -> bool:
+        """See Broker.gives_back_free."""
+        return self.server.modern
+
+    async def open(self, timeout_s: float) -> None:  # noqa: ARG002, ASYNC109 -- nothing here takes time
+        """See Broker.open."""
+        if self._away:
+            raise UnavailableError("no connection to the broker in memory: it is away")
+        self._connect()
+
+    async def see_to(self, topology: Topology, queues: Iterable[str], *, strict: bool) -> None:
+        """See Broker.see_to."""
+        if not self._connected:
+            raise UnavailableError("no connection to the broker in memory")
+        names = list(queues)
+        if not strict:
+            self.server.declare(topology, names)
+        elif missing := self.server.missing(topology, names):
+            raise TopologyError(f"the broker lacks {', '.join(missing)}")
+
+    def consumer(self, queue: str, *, prefetch: int, on_message: OnMessage) -> MemoryConsumer:
+        """See Broker.consumer."""
+        made = MemoryConsumer(self.server, queue, prefetch=prefetch, on_message=on_message)
+        self._consumers.append(made)
+        if self._consumes and self._connected:
+            made.connect()
+        return made
+
+    def consume(self) -> None:
+        """See Broker.consume."""
+        self._consumes = True
+        if self._connected:
+            for consumer in self._consumers:
+                consumer.connect()
+
+    def troubles(self) -> list[str]:
+        """See Broker.troubles."""
+        found = [] if self._connected else ["no connection to the broker in memory (consume)"]
+        return found + ([self.publisher.trouble] if self.publisher.trouble else [])
+
+    async def close(self) -> None:
+        """See Broker.close."""
+        self._closed = True
+        self._disconnect("closed")
+
+    # ── faults ──────────────────────────────────────────────────────────────────────────────────
+
+    def lose(self) -> None:
+        """Cut the connections: confirms and acks under way are lost, what is in hand is handed out again."""
+        self._away = True
+        self._disconnect("the connection is lost")
+
+    def restore(self) -> None:
+        """Let the connections come back."""
+        self._away = False
+        if not self._closed:
+            self._connect()
+
+    # ── inside ──────────────────────────────────────────────────────────────────────────────────
+
+    def _connect(self) -> None:
+        self._connected = True
+        self.publisher.connect()
+        if self._consumes:
+            for consumer in self._consumers:
+                consumer.connect()
+
+    def _disconnect(self, why: str) -> None:
+        self._connected = False
+        self.publisher.disconnect()
+        for consumer in self._consumers:
+            consumer.disconnect(why)
