@@ -23,9 +23,7 @@ def outcome_of(frame: Frame) -> Outcome:
         return Outcome(_KINDS[kind], frame.body, run_s=run_us / 1e6)
     code, message, retryable, exc_type, delay_s, trace, tries = failed
     failure = Failure(code=code, message=message, retryable=retryable, exc_type=exc_type)
-    return Outcome(
-        _KINDS[kind], failure=failure, delay_s=delay_s, run_s=run_us / 1e6, trace=trace, tries=tries
-    )
+    return Outcome(_KINDS[kind], failure=failure, delay_s=delay_s, run_s=run_us / 1e6, trace=trace, tries=tries)
 
 
 def child_lost(delivery: Delivery, how: str) -> Outcome:
