@@ -21,7 +21,7 @@ from penstock.domain.retry import NO_RETRY
 from penstock.domain.task import QueueSpec
 from penstock.results.ports import ResultStore
 from penstock.telemetry.metrics import Metrics
-from penstock.wire.headers import job_id_time_ms
+from penstock.wire.headers import is_job_id, job_id_time_ms
 from penstock.wire.registry import Event
 from penstock.worker.in_hand import InHand, Meeting
 from penstock.worker.intake import Intake
@@ -146,7 +146,8 @@ class Pipeline:
 
     def _hold_up(self, delivery: Delivery, now_ms: int) -> None:
         """Send a job back to wait that is due but cannot start: over budget, slot taken, or running here already."""
-        since_ms = delivery.spent.first_at_ms or job_id_time_ms(delivery.job_id)
+        born_ms = job_id_time_ms(delivery.job_id) if is_job_id(delivery.job_id) else now_ms
+        since_ms = delivery.spent.first_at_ms or born_ms
         self._settlement.postpone(delivery, now_ms + hold_up_ms(now_ms - since_ms))
 
     def ended(self, delivery: Delivery, outcome: Outcome) -> None:
