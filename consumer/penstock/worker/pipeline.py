@@ -84,7 +84,14 @@ class Pipeline:
     def arrived(self, channel: Any, method: Any, properties: Any, body: bytes) -> None:
         """The broker has delivered a message."""
         delivery = self._intake.read(channel, method, properties, body)
-        now_ms = int(time.time() * 1000)
+        try:
+            self._received(delivery, int(time.time() * 1000))
+        except Exception:
+            # The consumer gives it back; it must not meet itself when it is handed out again.
+            self._in_hand.release(delivery, ended=False)
+            raise
+
+    def _received(self, delivery: Delivery, now_ms: int) -> None:
         met = self._in_hand.meet(delivery)
         if met is Meeting.NEW:
             self._take(delivery, now_ms)
