@@ -77,9 +77,9 @@ def dead_copy(
     evidence = outcome.evidence
     known = {
         HEADER_ERROR_TYPE: failure.exc_type,
-        HEADER_EXIT: evidence and evidence.exit,
-        HEADER_PEAK_RSS: evidence and evidence.peak_rss,
-        HEADER_TRACE: _end_of(outcome.trace or (evidence and evidence.stack)),
+        HEADER_EXIT: evidence.exit if evidence else None,
+        HEADER_PEAK_RSS: evidence.peak_rss if evidence else None,
+        HEADER_TRACE: _end_of(outcome.trace or (evidence.stack if evidence else None)),
     }
     headers.update({name: value for name, value in known.items() if value is not None})
     return _copy(delivery, headers)

@@ -18,8 +18,8 @@ from penstock.results.redis import RedisResults
 from penstock.settings import WorkerSettings
 from penstock.telemetry.metrics import Labels, Metrics
 from penstock.wire.registry import Event, Exit
-from penstock.worker.in_hand import InHand
 from penstock.worker.health import HealthServer
+from penstock.worker.in_hand import InHand
 from penstock.worker.served import ServedQueue
 from penstock.worker.settlement import Settlement
 from penstock.worker.shutdown import Shutdown

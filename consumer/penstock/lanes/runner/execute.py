@@ -228,6 +228,5 @@ def _trace(error: BaseException) -> str:
     frames = traceback.extract_tb(error.__traceback__)
     # Tries within the slot go through tenacity: what lies before the call of the task is ours.
     called = max((i for i, frame in enumerate(frames) if frame.filename == __file__), default=-1)
-    frames = frames[called + 1 :]
-    lines = ["Traceback (most recent call last):\n", *traceback.format_list(frames)]
+    lines = ["Traceback (most recent call last):\n", *traceback.format_list(frames[called + 1 :])]
     return "".join([*lines, *traceback.format_exception_only(error)])[-_TRACEBACK_BYTES:].rstrip()
