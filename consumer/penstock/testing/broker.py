@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from penstock.broker.ports import OnMessage
+from penstock.broker.ports import OnMessage, Publisher
 from penstock.domain.topology import Topology
 from penstock.errors import TopologyError, UnavailableError
 from penstock.testing.consumer import MemoryConsumer
@@ -25,7 +25,8 @@ class MemoryBroker:
     def __init__(self, server: MemoryServer | None = None, *, user: str = GUEST) -> None:
         self.server = server or MemoryServer()
         self.user = user
-        self.publisher = MemoryPublisher(self.server, user=user)
+        self._publisher = MemoryPublisher(self.server, user=user)
+        self.publisher: Publisher = self._publisher
         self._consumers: list[MemoryConsumer] = []
         self._connected = False
         self._consumes = False
@@ -44,7 +45,7 @@ class MemoryBroker:
         """See Broker.gives_back_free."""
         return self.server.modern
 
-    async def open(self, timeout_s: float) -> None:  # noqa: ARG002, ASYNC109 -- nothing here takes time
+    async def open(self, timeout_s: float) -> None:  # noqa: ARG002 -- nothing here takes time
         """See Broker.open."""
         if self._away:
             raise UnavailableError("no connection to the broker in memory: it is away")
@@ -78,7 +79,7 @@ class MemoryBroker:
     def troubles(self) -> list[str]:
         """See Broker.troubles."""
         found = [] if self._connected else ["no connection to the broker in memory (consume)"]
-        return found + ([self.publisher.trouble] if self.publisher.trouble else [])
+        return found + ([self._publisher.trouble] if self._publisher.trouble else [])
 
     async def close(self) -> None:
         """See Broker.close."""
@@ -102,13 +103,13 @@ class MemoryBroker:
 
     def _connect(self) -> None:
         self._connected = True
-        self.publisher.connect()
+        self._publisher.connect()
         if self._consumes:
             for consumer in self._consumers:
                 consumer.connect()
 
     def _disconnect(self, why: str) -> None:
         self._connected = False
-        self.publisher.disconnect()
+        self._publisher.disconnect()
         for consumer in self._consumers:
             consumer.disconnect(why)

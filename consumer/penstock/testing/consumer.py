@@ -9,6 +9,7 @@ from typing import Final
 
 from penstock.broker.ports import OnMessage
 from penstock.domain.lane import PREFETCH_SHORT_JOBS
+from penstock.testing.clock import Timer
 from penstock.testing.messages import Handed, Message
 from penstock.testing.queues import MemoryQueue, Subscription
 from penstock.testing.server import MemoryServer
@@ -121,6 +122,7 @@ class MemoryConsumer:
         self._stopped = False
         self._paused: str | None = None
         self._broken: str | None = "not connected"
+        self._reopening: Timer | None = None
 
     # ── the port ────────────────────────────────────────────────────────────────────────────────
 
@@ -185,7 +187,7 @@ class MemoryConsumer:
         queue = self._server.queues.get(self._queue)
         if queue is None:
             self._close(f"the channel is closed: no queue {self._queue!r}")
-            self._server.clock.call_later(_REOPEN_S, self._open)
+            self._reopen_later()
             return
         self._channel = MemoryChannel(self._server, queue, self._on_message)
         self._broken = None
@@ -216,7 +218,12 @@ class MemoryConsumer:
         )
         if self._channel is not None:
             self._close("the broker cancelled the consumer")
-            self._server.clock.call_later(_REOPEN_S, self._open)
+            self._reopen_later()
+
+    def _reopen_later(self) -> None:
+        if self._reopening is not None:
+            self._reopening.cancel()
+        self._reopening = self._server.clock.call_later(_REOPEN_S, self._open)
 
     def _close(self, why: str) -> None:
         self._unsubscribe()
