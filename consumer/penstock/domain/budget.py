@@ -8,6 +8,9 @@ from typing import Final
 FLOOR_PER_S: Final = 10.0
 #: Most that can be saved up, in retries. It bounds the burst after a quiet time.
 MOST_SAVED: Final = 1000.0
+#: A job that is held up waits a quarter as long as it has been in trouble, at least and at most this many
+#: milliseconds: so that it comes back soon after a short trouble, and seldom during a long one.
+HOLD_UP_MS: Final = (2_000, 300_000)
 
 
 class RetryBudget:
@@ -40,3 +43,9 @@ class RetryBudget:
             return False
         self._saved -= 1
         return True
+
+
+def hold_up_ms(trouble_ms: int) -> int:
+    """How long a job waits that cannot start now, if it has been in trouble for `trouble_ms` milliseconds."""
+    least, most = HOLD_UP_MS
+    return max(least, min(most, trouble_ms // 4))

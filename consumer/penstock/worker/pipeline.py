@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable
 from typing import Any, Final, Protocol
 
-from penstock.domain.budget import RetryBudget
+from penstock.domain.budget import RetryBudget, hold_up_ms
 from penstock.domain.decision import Complete, decide
 from penstock.domain.delivery import Delivery
 from penstock.domain.outcome import Outcome, OutcomeKind
@@ -21,7 +21,7 @@ from penstock.domain.retry import NO_RETRY
 from penstock.domain.task import QueueSpec
 from penstock.results.ports import ResultStore
 from penstock.telemetry.metrics import Metrics
-from penstock.wire.headers import job_id_time_ms
+from penstock.wire.headers import is_job_id, job_id_time_ms
 from penstock.wire.registry import Event
 from penstock.worker.in_hand import InHand, Meeting
 from penstock.worker.intake import Intake
@@ -31,12 +31,6 @@ _log = logging.getLogger(__name__)
 
 #: Outcomes of jobs that were refused, not tried.
 _REFUSED: Final = frozenset({OutcomeKind.UNDECODABLE, OutcomeKind.EXPIRED})
-#: How long a job waits whose task has used up its retry budget, and one that finds the quarantine slot taken. The
-#: ladder has levels of these lengths.
-_OVER_BUDGET_MS: Final = 2000
-_QUARANTINE_MS: Final = 2000
-#: How long the second message of a job waits that runs here by its first one.
-_TWIN_MS: Final = 1000
 
 
 class Runs(Protocol):
@@ -90,7 +84,14 @@ class Pipeline:
     def arrived(self, channel: Any, method: Any, properties: Any, body: bytes) -> None:
         """The broker has delivered a message."""
         delivery = self._intake.read(channel, method, properties, body)
-        now_ms = int(time.time() * 1000)
+        try:
+            self._received(delivery, int(time.time() * 1000))
+        except Exception:
+            # The consumer gives it back; it must not meet itself when it is handed out again.
+            self._in_hand.release(delivery, ended=False)
+            raise
+
+    def _received(self, delivery: Delivery, now_ms: int) -> None:
         met = self._in_hand.meet(delivery)
         if met is Meeting.NEW:
             self._take(delivery, now_ms)
@@ -99,7 +100,7 @@ class Pipeline:
         elif met is Meeting.ENDED:
             self._settlement.found_ended(delivery)
         elif self.open:
-            self._settlement.postpone(delivery, now_ms + _TWIN_MS)
+            self._hold_up(delivery, now_ms)
         else:
             self._settlement.return_unstarted(delivery)
 
@@ -116,7 +117,7 @@ class Pipeline:
             self._settlement.refresh(delivery)
         elif delivery.attempt > 1 and not self._budgets[delivery.task].take(self._clock()):
             self._metrics.retry_postponed(delivery)
-            self._settlement.postpone(delivery, now_ms + _OVER_BUDGET_MS)
+            self._hold_up(delivery, now_ms)
         elif delivery.again and self._store is not None and awaits(delivery)[0]:
             self._store.find(delivery.job_id, lambda body: self._looked_up(delivery, body))
         else:
@@ -134,7 +135,7 @@ class Pipeline:
     def _start(self, delivery: Delivery, now_ms: int) -> None:
         if delivery.spent.suspicious:
             if not self._lane.quarantine(delivery):
-                self._settlement.postpone(delivery, now_ms + _QUARANTINE_MS)
+                self._hold_up(delivery, now_ms)
                 return
             self._metrics.quarantined(delivery)
         waited_s = None
@@ -148,7 +149,13 @@ class Pipeline:
 
     def unstarted(self, delivery: Delivery) -> None:
         """The lane could not start a job that it had taken; nothing is spent."""
-        self._settlement.postpone(delivery, int(time.time() * 1000) + _QUARANTINE_MS)
+        self._hold_up(delivery, int(time.time() * 1000))
+
+    def _hold_up(self, delivery: Delivery, now_ms: int) -> None:
+        """Send a job back to wait that is due but cannot start: over budget, slot taken, or running here already."""
+        born_ms = job_id_time_ms(delivery.job_id) if is_job_id(delivery.job_id) else now_ms
+        since_ms = delivery.spent.first_at_ms or born_ms
+        self._settlement.postpone(delivery, now_ms + hold_up_ms(now_ms - since_ms))
 
     def ended(self, delivery: Delivery, outcome: Outcome) -> None:
         """An attempt has ended: decide, settle."""
