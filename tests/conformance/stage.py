@@ -8,6 +8,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+import pika
+
 from penstock.broker.ports import Broker, Channel, Confirm, Consumer
 from penstock.domain.topology import Topology
 from penstock.wire.headers import int_header
@@ -69,10 +71,23 @@ class Rig(ABC):
 
     def __init__(self) -> None:
         self.topology = Topology(f"test-{secrets.token_hex(4)}")
+        self._brokers: list[Broker] = []
+
+    async def connect(self) -> Broker:
+        """A broker that is open; all of one rig meet."""
+        made = self.make()
+        self._brokers.append(made)
+        await made.open(10)
+        return made
+
+    async def disconnect(self) -> None:
+        """Close every broker."""
+        for broker in self._brokers:
+            await broker.close()
 
     @abstractmethod
-    def connect(self) -> Broker:
-        """Make a broker that is not open yet; all of one rig meet."""
+    def make(self) -> Broker:
+        """Make a broker that is not open yet."""
 
     @property
     @abstractmethod
@@ -112,6 +127,10 @@ class Rig(ABC):
         """Cut the connections of every broker, and let none come back."""
 
     @abstractmethod
+    def hold_confirms(self) -> None:
+        """Let nothing that the broker says arrive, until the connections are lost."""
+
+    @abstractmethod
     def restore(self) -> None:
         """Let them come back."""
 
@@ -139,9 +158,7 @@ class Stage:
 
     async def another(self) -> Stage:
         """A second broker beside this one."""
-        broker = self.rig.connect()
-        await broker.open(10)
-        return Stage(self.rig, broker)
+        return Stage(self.rig, await self.rig.connect())
 
     # ── jobs ────────────────────────────────────────────────────────────────────────────────────
 
@@ -152,12 +169,13 @@ class Stage:
 
     async def consume(self, *, prefetch: int = 10, on_message: Callable[..., None] | None = None) -> Consumer:
         """Consume the work queue; arrivals are noted."""
-        consumer = self.broker.consumer(self.work, prefetch=prefetch, on_message=on_message or self._note)
+        consumer = self.broker.consumer(self.work, prefetch=prefetch, on_message=on_message or self.note)
         self.broker.consume()
         await until(lambda: consumer.consuming)
         return consumer
 
-    def _note(self, channel: Any, method: Any, properties: Any, body: bytes) -> None:
+    def note(self, channel: Any, method: Any, properties: Any, body: bytes) -> None:
+        """Note an arrival."""
         self.arrivals.append(Arrival(channel, method, properties, body))
 
     async def arrived(self, count: int) -> Arrival:
@@ -169,18 +187,20 @@ class Stage:
     def bodies(self) -> list[bytes]:
         return [arrival.body for arrival in self.arrivals]
 
-    async def settled(self, ready: int = 0) -> None:
-        """Await that the work queue has that many messages for another consumer, and nobody has one in hand."""
-        await until(lambda: self.rig.ready(self.work) == ready)
+    async def interrupt(self) -> None:
+        """Lose the connection and find it again."""
+        self.rig.lose()
+        await until(lambda: bool(self.broker.troubles()))
+        self.rig.restore()
+        await until(lambda: not self.broker.troubles())
 
     # ── publications ────────────────────────────────────────────────────────────────────────────
 
-    def publish(self, exchange: str, key: str, body: bytes = b"", properties: Any = None) -> None:
+    def publish(self, exchange: str, key: str, body: bytes = b"", **properties: Any) -> None:
         """Publish through the broker; the confirm is noted."""
-        from penstock.testing import Properties
-
-        done = lambda confirm: self.told.append((body, confirm))  # noqa: E731
-        self.broker.publisher.publish(exchange, key, properties or Properties(), body, done)
+        given = pika.BasicProperties(**properties)
+        name = self.topology.name(exchange)
+        self.broker.publisher.publish(name, key, given, body, lambda confirm: self.told.append((body, confirm)))
 
     async def confirmed(self, count: int) -> list[Confirm]:
         """Await that many confirms in all; returns them."""

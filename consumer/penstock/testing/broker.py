@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
-from penstock.broker.ports import OnMessage, Publisher
+from penstock.broker.ports import ConnectionState, OnMessage, Publisher
 from penstock.domain.topology import Topology
 from penstock.errors import TopologyError, UnavailableError
 from penstock.testing.consumer import MemoryConsumer
@@ -25,8 +25,9 @@ class MemoryBroker:
     def __init__(self, server: MemoryServer | None = None, *, user: str = GUEST) -> None:
         self.server = server or MemoryServer()
         self.user = user
-        self._publisher = MemoryPublisher(self.server, user=user)
+        self._publisher = MemoryPublisher(self.server, user=user, on_missing=self._mend)
         self.publisher: Publisher = self._publisher
+        self._declare: Callable[[], None] | None = None
         self._consumers: list[MemoryConsumer] = []
         self._connected = False
         self._consumes = False
@@ -57,13 +58,16 @@ class MemoryBroker:
             raise UnavailableError("no connection to the broker in memory")
         names = list(queues)
         if not strict:
-            self.server.declare(topology, names)
+            self._declare = lambda: self.server.declare(topology, names)
+            self._declare()
         elif missing := self.server.missing(topology, names):
             raise TopologyError(f"the broker lacks {', '.join(missing)}")
 
     def consumer(self, queue: str, *, prefetch: int, on_message: OnMessage) -> MemoryConsumer:
         """See Broker.consumer."""
-        made = MemoryConsumer(self.server, queue, prefetch=prefetch, on_message=on_message)
+        made = MemoryConsumer(
+            self.server, queue, prefetch=prefetch, on_message=on_message, on_missing=self._mend
+        )
         self._consumers.append(made)
         if self._consumes and self._connected:
             made.connect()
@@ -81,6 +85,10 @@ class MemoryBroker:
         found = [] if self._connected else ["no connection to the broker in memory (consume)"]
         return found + ([self._publisher.trouble] if self._publisher.trouble else [])
 
+    def connections(self) -> list[ConnectionState]:
+        """See Broker.connections."""
+        return []
+
     async def close(self) -> None:
         """See Broker.close."""
         self._closed = True
@@ -93,6 +101,10 @@ class MemoryBroker:
         self._away = True
         self._disconnect("the connection is lost")
 
+    def hold_confirms(self, hold: bool = True) -> None:  # noqa: FBT002 -- reads as a sentence
+        """Hold back what the broker says of publications, until told otherwise or the connection is lost."""
+        self._publisher.hold_confirms(hold)
+
     def restore(self) -> None:
         """Let the connections come back."""
         self._away = False
@@ -100,6 +112,11 @@ class MemoryBroker:
             self._connect()
 
     # ── inside ──────────────────────────────────────────────────────────────────────────────────
+
+    def _mend(self) -> None:
+        """Something that was there is gone: declare it again, if that is this broker's business."""
+        if self._declare is not None:
+            self._declare()
 
     def _connect(self) -> None:
         self._connected = True

@@ -107,13 +107,30 @@ class MemoryChannel:
 
 
 class MemoryConsumer:
-    """Takes the jobs of one queue of a MemoryServer; a Consumer of broker/ports."""
+    """Takes the jobs of one queue of a MemoryServer; a Consumer of broker/ports.
 
-    def __init__(self, server: MemoryServer, queue: str, *, prefetch: int, on_message: OnMessage) -> None:
+    Args:
+        server: Where the queue is.
+        queue: Its name.
+        prefetch: Most jobs in hand.
+        on_message: Called with each job.
+        on_missing: Called when there is no such queue.
+    """
+
+    def __init__(
+        self,
+        server: MemoryServer,
+        queue: str,
+        *,
+        prefetch: int,
+        on_message: OnMessage,
+        on_missing: Callable[[], None],
+    ) -> None:
         self._server = server
         self._queue = queue
         self._prefetch = prefetch
         self._on_message = on_message
+        self._on_missing = on_missing
         self._connected = False
         self._channel: MemoryChannel | None = None
         self._base: Subscription | None = None
@@ -134,7 +151,11 @@ class MemoryConsumer:
     @property
     def trouble(self) -> str | None:
         """See Consumer.trouble."""
-        return "stopped" if self._stopped else self._broken or self._paused
+        if self._stopped:
+            return "stopped"
+        if self._paused is not None:
+            return f"paused: {self._paused}"
+        return None if self.consuming else self._broken or "the broker has not confirmed the consumer yet"
 
     def boost(self, wanted: bool) -> None:
         """See Consumer.boost."""
@@ -188,6 +209,7 @@ class MemoryConsumer:
         if queue is None:
             self._close(f"the channel is closed: no queue {self._queue!r}")
             self._reopen_later()
+            self._on_missing()
             return
         self._channel = MemoryChannel(self._server, queue, self._on_message)
         self._broken = None

@@ -31,16 +31,24 @@ class MemoryPublisher:
 
     A message leaves in the turn of the loop after it was published, and its confirm comes a turn later. A
     connection that is lost in between takes the confirm with it, and the message is published twice.
+
+    Args:
+        server: Where to.
+        user: As whom.
+        on_missing: Called when an exchange does not exist.
     """
 
-    def __init__(self, server: MemoryServer, *, user: str) -> None:
+    def __init__(self, server: MemoryServer, *, user: str, on_missing: Callable[[], None]) -> None:
         self._server = server
         self._user = user
+        self._on_missing = on_missing
         self._connected = False
         self._closed: str | None = None
         self._unsent: deque[_Publication] = deque()
         self._unconfirmed: deque[_Publication] = deque()
         self._turning = False
+        self._holding = False
+        self._held: list[tuple[_Publication, Confirm]] = []
 
     # ── the port ────────────────────────────────────────────────────────────────────────────────
 
@@ -71,9 +79,18 @@ class MemoryPublisher:
         self._turn()
 
     def disconnect(self) -> None:
-        """The connection is gone."""
+        """The connection is gone, with the confirms that were on their way."""
         self._connected = False
+        self._holding = False
+        self._held.clear()
         self._recall()
+
+    def hold_confirms(self, hold: bool) -> None:
+        """Let no confirm arrive, or those that were held and all others."""
+        self._holding = hold
+        held, self._held = self._held, []
+        for publication, confirm in held:
+            self._confirm(publication, confirm)
 
     # ── inside ──────────────────────────────────────────────────────────────────────────────────
 
@@ -101,6 +118,8 @@ class MemoryPublisher:
                 self._closed = f"the channel is closed: {error}"
                 self._recall()
                 self._server.clock.call_later(_REOPEN_S, self._reopen)
+                if isinstance(error, TopologyError):
+                    self._on_missing()
                 return
             self._unsent.popleft()
             self._unconfirmed.append(publication)
@@ -108,7 +127,9 @@ class MemoryPublisher:
         self._turn()
 
     def _confirm(self, publication: _Publication, confirm: Confirm) -> None:
-        if publication in self._unconfirmed:
+        if self._holding:
+            self._held.append((publication, confirm))
+        elif publication in self._unconfirmed:
             self._unconfirmed.remove(publication)
             publication.done(confirm)
 
