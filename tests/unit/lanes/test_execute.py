@@ -72,7 +72,8 @@ def ran(executor: Executor, meta: list[Any], body: bytes) -> Answer:
         pytest.fail(f"{type(error).__name__} left the executor")
     kind, run_us, *failed = outcome
     assert bool(written) is (kind == "succeeded"), "the child writes results of successes only"
-    return Answer(kind, run_us, *(failed or [None] * 7), written)
+    code, message, retryable, exc_type, delay_s, trace, tries = failed or [None] * 7
+    return Answer(kind, run_us, code, message, retryable, exc_type, delay_s, trace, tries, written)
 
 
 def nothing() -> None:

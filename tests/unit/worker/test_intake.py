@@ -434,8 +434,8 @@ def test_a_job_whose_sender_is_in_doubt_is_not_answered() -> None:
     """The reply would go where somebody else listens."""
     # Given jobs that claim another's address
     intake = make_intake(strict=True)
-    for sender in ({"reply_to": "a b.c"}, {"reply_to": "other.web-1", "user_id": "shop"}, {"reply_to": "shop.web-1"}):
-        delivery = read(intake=intake, **sender)
+    for reply_to, user_id in (("a b.c", "shop"), ("other.web-1", "shop"), ("shop.web-1", None)):
+        delivery = read(intake=intake, reply_to=reply_to, user_id=user_id)
 
         # When they are refused, then nobody awaits the result
         assert refuse(delivery, intake=intake) is not None
