@@ -27,6 +27,7 @@ _DELIVERY = Delivery(
     again=False,
     spent=NOTHING,
     replays=0,
+    repeats=0,
     version=None,
     deadline_ms=None,
     not_before_ms=None,

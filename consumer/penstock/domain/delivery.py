@@ -26,6 +26,7 @@ class Delivery:
             copy, or its producer published it twice.
         spent: What the job has spent of its budgets before.
         replays: How often it was replayed from the dead queue.
+        repeats: How often its producer had published it before this message, knowing nothing of its fate.
         version: Header x-task-version; None when absent.
         deadline_ms: Header x-deadline, Unix ms; None: no deadline.
         not_before_ms: Header x-not-before, Unix ms; None: at once.
@@ -50,6 +51,7 @@ class Delivery:
     again: bool
     spent: Spent
     replays: int
+    repeats: int
     version: int | None
     deadline_ms: int | None
     not_before_ms: int | None

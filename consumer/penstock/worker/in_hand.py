@@ -33,7 +33,7 @@ class InHand:
 
     def __init__(self) -> None:
         self._held: dict[str, Delivery] = {}
-        self._ended: dict[tuple[str, int, str | None], None] = {}
+        self._ended: dict[tuple[str, int, int, str | None], None] = {}
 
     def __len__(self) -> int:
         return len(self._held)
@@ -63,6 +63,6 @@ class InHand:
                 del self._ended[next(iter(self._ended))]
 
 
-def _end_of(delivery: Delivery) -> tuple[str, int, str | None]:
-    """What makes two deliveries ask for the same answer: the job, its replay, and where the reply goes."""
-    return delivery.job_id, delivery.replays, delivery.reply_to
+def _end_of(delivery: Delivery) -> tuple[str, int, int, str | None]:
+    """What makes two deliveries ask for the same answer: the job, who asked for it again, and where the reply goes."""
+    return delivery.job_id, delivery.replays, delivery.repeats, delivery.reply_to

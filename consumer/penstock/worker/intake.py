@@ -38,7 +38,7 @@ from penstock.wire.registry import (
 )
 
 #: Headers that travel with every copy as they came.
-_KEPT: Final = (HEADER_TRACEPARENT, HEADER_TRACESTATE, HEADER_CONTRACT)
+_KEPT: Final = (HEADER_TRACEPARENT, HEADER_TRACESTATE, HEADER_CONTRACT, HEADER_REPEAT)
 _MODES: Final = {mode.value: mode for mode in ResultMode}
 
 #: A job that is due within this many milliseconds is run now: a hop costs more than it gains.
@@ -87,6 +87,7 @@ class Intake:
         # Only workers write to the retry exchange, so only there these headers can be believed.
         spent = _spent(headers if returned else {}, returns) if returned or returns else NOTHING
         replays = _count(headers, HEADER_REPLAYS, _MAX_REPLAYS) if headers else 0
+        repeats = _count(headers, HEADER_REPEAT, _MAX_NUMBER) if headers else 0
         kept = {name: headers[name] for name in _KEPT if name in headers} if headers else {}
         return Delivery(
             type=_text(properties.type),
@@ -96,9 +97,10 @@ class Intake:
             attempt=spent.attempts + 1,
             returns=returns,
             fence=_fence(headers, spent, replays),
-            again=bool(method.redelivered) or returned or HEADER_REPEAT in headers,
+            again=bool(method.redelivered or returned or repeats),
             spent=spent,
             replays=replays,
+            repeats=repeats,
             version=int_header(headers, HEADER_TASK_VERSION),
             deadline_ms=int_header(headers, HEADER_DEADLINE),
             not_before_ms=int_header(headers, HEADER_NOT_BEFORE),
