@@ -101,10 +101,13 @@ class Pipeline:
             self._metrics.adopted(delivery)
         elif met is Meeting.ENDED:
             self._settlement.found_ended(delivery)
-        elif self.open:
-            self._hold_up(delivery, now_ms)
-        else:
+        elif not self.open:
             self._settlement.return_unstarted(delivery)
+        elif (refusal := self._intake.refuse(delivery, now_ms)) and refusal.kind is OutcomeKind.UNDECODABLE:
+            # A copy of it would be believed where it does not belong.
+            self.ended(delivery, refusal)
+        else:
+            self._hold_up(delivery, now_ms)
 
     def _take(self, delivery: Delivery, now_ms: int) -> None:
         """What becomes of a job that is new here."""
@@ -128,12 +131,16 @@ class Pipeline:
 
     def _looked_up(self, delivery: Delivery, body: bytes | None) -> None:
         """The store has said whether the job has a result already."""
-        if body is not None:
-            self._settlement.found_result(delivery, body)
-        elif not self.open:
-            self._settlement.return_unstarted(delivery)
-        else:
-            self._start(delivery, int(time.time() * 1000))
+        try:
+            if body is not None:
+                self._settlement.found_result(delivery, body)
+            elif not (self.open and delivery.channel.open):
+                # Without its channel the job is handed out again, here or elsewhere: nothing has started yet.
+                self._settlement.return_unstarted(delivery)
+            else:
+                self._start(delivery, int(time.time() * 1000))
+        except Exception:  # noqa: BLE001 -- see _given_up
+            self._given_up(delivery)
 
     def _start(self, delivery: Delivery, now_ms: int) -> None:
         if delivery.spent.suspicious:
@@ -163,6 +170,19 @@ class Pipeline:
 
     def ended(self, delivery: Delivery, outcome: Outcome) -> None:
         """An attempt has ended: decide, settle."""
+        try:
+            self._settle(delivery, outcome)
+        except Exception:  # noqa: BLE001 -- see _given_up
+            self._given_up(delivery)
+
+    def _given_up(self, delivery: Delivery) -> None:
+        """Give a job back that met a defect of ours: otherwise nobody would ever settle it."""
+        extra = {"event": Event.JOB_GIVEN_BACK, **identity(delivery)}
+        _log.exception("a job could not be settled; it goes back to its queue", extra=extra)
+        delivery.channel.give_back(delivery.tag, counted=True)
+        self._in_hand.release(delivery, ended=False)
+
+    def _settle(self, delivery: Delivery, outcome: Outcome) -> None:
         task = self._tasks.get(delivery.task)
         decision = decide(
             outcome,
