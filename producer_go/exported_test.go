@@ -15,7 +15,7 @@ func TestThePublicNames(t *testing.T) {
 	t.Parallel()
 	want := strings.Fields(`
 		Client Code* EnqueueError Err* FetchResult Handle InvalidJobError Job NoResult Open Options
-		RemoteError Reply ReplyAndStored ResultMode ResultStore Stats Stored`)
+		RemoteError Reply ReplyAndStored ResultMode ResultStore Spent Stats Stored`)
 
 	names := map[string]bool{}
 	files, err := filepath.Glob("*.go")
