@@ -6,11 +6,11 @@ import asyncio
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
-from enum import Enum
 from typing import Any, Final
 
 from pika import BasicProperties, spec
 
+from penstock.broker.ports import Confirm
 from penstock.broker.raw import RawConnection
 from penstock.wire.registry import Event
 
@@ -18,16 +18,6 @@ _log = logging.getLogger(__name__)
 
 #: Seconds before a channel that the broker closed is opened again.
 _REOPEN_S: Final = 1.0
-
-
-class Confirm(Enum):
-    """What the broker said of a message."""
-
-    ACKED = "acked"
-    #: Acked, and returned first: no queue took it.
-    RETURNED = "returned"
-    #: Nacked: the broker did not take it.
-    REFUSED = "refused"
 
 
 @dataclass(slots=True)

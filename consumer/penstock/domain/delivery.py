@@ -20,7 +20,8 @@ class Delivery:
         queue: The queue's name.
         job_id: The job's id, from message_id.
         attempt: Number of the attempt that this delivery starts, from 1.
-        deliveries: How often the broker has handed this message out, this time included.
+        returns: How often this message was handed out before without an end, against the delivery limit.
+        fence: A number that is larger for every later start of the same job: replay, attempt, hand-out.
         again: Whether the job may have ended before: the broker has handed the message out already, it is a retry
             copy, or its producer published it twice.
         spent: What the job has spent of its budgets before.
@@ -44,7 +45,8 @@ class Delivery:
     queue: str
     job_id: str
     attempt: int
-    deliveries: int
+    returns: int
+    fence: int
     again: bool
     spent: Spent
     replays: int
@@ -59,8 +61,3 @@ class Delivery:
     body: bytes
     tag: int
     channel: Any
-
-    @property
-    def fence(self) -> int:
-        """A number that is larger for every later start of the same job: replay, attempt, hand-out."""
-        return self.replays * 10**12 + min(self.attempt, 10**8 - 1) * 10**4 + min(self.spent.deliveries, 9999)

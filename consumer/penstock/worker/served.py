@@ -10,8 +10,10 @@ from penstock.domain.task import QueueSpec
 from penstock.domain.topology import Topology
 from penstock.errors import WorkerError
 from penstock.lanes.supervisor import Lane
+from penstock.results.ports import ResultStore
 from penstock.settings import WorkerSettings
 from penstock.telemetry.metrics import Metrics
+from penstock.worker.in_hand import InHand
 from penstock.worker.intake import Intake
 from penstock.worker.pipeline import Pipeline
 from penstock.worker.settlement import Settlement
@@ -26,6 +28,8 @@ class ServedQueue:
         settings: The worker's.
         worker: The worker's name.
         settlement: Shared by all queues.
+        store: Shared by all queues.
+        in_hand: Shared by all queues.
         metrics: Shared by all queues.
         shutdown: Told when no child is left.
     """
@@ -37,6 +41,8 @@ class ServedQueue:
         *,
         worker: str,
         settlement: Settlement,
+        store: ResultStore | None,
+        in_hand: InHand,
         metrics: Metrics,
         shutdown: Shutdown,
     ) -> None:
@@ -56,7 +62,7 @@ class ServedQueue:
             on_outcome=self._ended,
             on_broken=lambda why: shutdown.fail(WorkerError(why)),
         )
-        self.pipeline = Pipeline(spec, intake, self.lane.submit, settlement, metrics)
+        self.pipeline = Pipeline(spec, intake, self.lane, settlement, store, in_hand, metrics)
         self.consumer = Consumer(
             topology.work_queue(spec.name),
             prefetch=PREFETCH_PER_SLOT * spec.lane.slots,

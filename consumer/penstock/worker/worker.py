@@ -19,6 +19,7 @@ from penstock.settings import WorkerSettings
 from penstock.telemetry.metrics import Labels, Metrics
 from penstock.wire.registry import Event, Exit
 from penstock.worker.health import HealthServer
+from penstock.worker.in_hand import InHand
 from penstock.worker.served import ServedQueue
 from penstock.worker.settlement import Settlement
 from penstock.worker.shutdown import Shutdown
@@ -80,13 +81,24 @@ class Worker:
         if settings.redis_url is not None:
             ttl_ms = int(settings.result_ttl_s * 1000)
             self._store = RedisResults(settings.redis_url, namespace=settings.namespace, ttl_ms=ttl_ms)
-        settlement = Settlement(self._publisher, self._store, self._topology, worker=self.name, metrics=self._metrics)
+        in_hand = InHand()
+        settlement = Settlement(
+            self._publisher,
+            self._store,
+            self._topology,
+            in_hand=in_hand,
+            gives_back_free=lambda: False,
+            worker=self.name,
+            metrics=self._metrics,
+        )
         self._queues = [
             ServedQueue(
                 spec,
                 settings,
                 worker=self.name,
                 settlement=settlement,
+                store=self._store,
+                in_hand=in_hand,
                 metrics=self._metrics,
                 shutdown=self.shutdown,
             )

@@ -68,15 +68,35 @@ class Put:
     done: Callable[[bool], None]
 
 
+@dataclass
+class Find:
+    """A look-up, and how to answer it."""
+
+    job_id: str
+    done: Callable[[bytes | None], None]
+
+
 class FakeStore(ResultStore):
-    """Keeps every write."""
+    """Keeps every call."""
 
     def __init__(self) -> None:
         self.puts: list[Put] = []
+        self.finds: list[Find] = []
 
     @property
     def up(self) -> bool:
         return True
+
+    @property
+    def trouble(self) -> str | None:
+        return None
+
+    @property
+    def pending(self) -> int:
+        return 0
+
+    def find(self, job_id: str, done: Callable[[bytes | None], None]) -> None:
+        self.finds.append(Find(job_id, done))
 
     def put(self, job_id: str, body: bytes, reply_to: str | None, done: Callable[[bool], None]) -> None:
         self.puts.append(Put(job_id, body, reply_to, done))
