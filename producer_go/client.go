@@ -49,7 +49,7 @@ func Open(ctx context.Context, options Options) (*Client, error) {
 // backend returns what a client speaks to: RabbitMQ, but for package penstocktest.
 func (o Options) backend(ctx context.Context) (confirm.Transport, func(*replies.Router) replies.Source) {
 	if b, ok := backend.From(ctx); ok {
-		return b.Jobs(), b.Replies
+		return b.Jobs(o.Namespace), b.Replies
 	}
 	return confirm.Broker(o.connection("publish"), o.Namespace+"."+wire.ExchangeJobs, o.ConfirmWindow),
 		replies.Queue(o.connection("replies"), o.Namespace, o.User)

@@ -23,6 +23,8 @@ func TestImportsGoOneWay(t *testing.T) {
 		"internal/replies":  {amqp, "internal/fault", "internal/amqpconn", "internal/wire"},
 		"internal/backend":  {"internal/confirm", "internal/replies"},
 		".":                 {amqp, "internal/fault", "internal/amqpconn", "internal/wire", "internal/confirm", "internal/replies", "internal/backend"},
+		"internal/double":   {"internal/fault", "internal/wire", "internal/confirm", "internal/replies", "internal/backend"},
+		"penstocktest":      {".", "internal/wire", "internal/backend", "internal/double"},
 		"redisresults":      {redis, "."},
 		"cmd/penstock":      {redis, ".", "redisresults", "internal/wire"},
 	}

@@ -10,8 +10,8 @@ import (
 
 // Backend is what a client speaks to.
 type Backend interface {
-	// Jobs returns what carries a client's jobs.
-	Jobs() confirm.Transport
+	// Jobs returns what carries the jobs of a client in a namespace.
+	Jobs(namespace string) confirm.Transport
 
 	// Replies returns where a client's replies come from.
 	Replies(router *replies.Router) replies.Source

@@ -85,18 +85,21 @@ func (r *Router) Expect(ctx context.Context, jobID string, earlier *Pending, ins
 		if err := r.source.Ready(ctx, insist); err != nil {
 			return earlier, err
 		}
-		if p := r.enter(jobID, earlier); p != nil {
-			return p, nil
+		if p, err := r.enter(jobID, earlier); p != nil || err != nil {
+			return p, err
 		}
 	}
 }
 
 // enter returns nil when the connection has been lost already.
-func (r *Router) enter(jobID string, p *Pending) *Pending {
+func (r *Router) enter(jobID string, p *Pending) (*Pending, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	if r.closed {
+		return p, fault.ErrClosed
+	}
 	if r.lost == nil {
-		return nil
+		return nil, nil
 	}
 	if p == nil {
 		if p = r.waiting[jobID]; p == nil {
@@ -106,7 +109,7 @@ func (r *Router) enter(jobID string, p *Pending) *Pending {
 		p.holders++
 	}
 	p.lost = r.lost
-	return p
+	return p, nil
 }
 
 // Lost returns what is closed when the connection is lost that was there when the job was published last:
