@@ -90,6 +90,7 @@ class Intake:
         returns = _count(headers, _DELIVERY_COUNT, _MAX_NUMBER) if headers else 0
         # Only workers write to the retry exchange, so only there these headers can be believed.
         spent = _spent(headers if returned else {}, returns) if returned or returns else NOTHING
+        repeat = _count(headers, HEADER_REPEAT, _MAX_NUMBER) if headers else 0
         replays = _count(headers, HEADER_REPLAYS, _MAX_REPLAYS) if headers else 0
         return Delivery(
             type=_text(properties.type),
@@ -99,9 +100,9 @@ class Intake:
             attempt=spent.attempts + 1,
             returns=returns,
             fence=_fence(headers, spent, replays),
-            again=bool(method.redelivered) or returned or HEADER_REPEAT in headers,
+            again=bool(method.redelivered or returned or repeat),
             spent=spent,
-            repeat=_count(headers, HEADER_REPEAT, _MAX_NUMBER) if headers else 0,
+            repeat=repeat,
             replays=replays,
             version=int_header(headers, HEADER_TASK_VERSION),
             deadline_ms=int_header(headers, HEADER_DEADLINE),

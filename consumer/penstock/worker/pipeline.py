@@ -80,6 +80,8 @@ class Pipeline:
         self._clock = clock
         self._budgets = {name: RetryBudget(task.retry.share, clock()) for name, task in spec.tasks.items()}
         self.open = True
+        #: Jobs that were sent back to wait, since the start.
+        self.postponed = 0
 
     def arrived(self, channel: Any, method: Any, properties: Any, body: bytes) -> None:
         """The broker has delivered a message."""
@@ -115,6 +117,7 @@ class Pipeline:
             self.ended(delivery, refusal)
         elif self._intake.waits(delivery, now_ms):
             assert delivery.not_before_ms is not None
+            self.postponed += 1
             self._settlement.postpone(delivery, delivery.not_before_ms)
         elif self._intake.worn(delivery):
             self._settlement.refresh(delivery)
@@ -162,6 +165,7 @@ class Pipeline:
         """Send a job back to wait that is due but cannot start: over budget, slot taken, or running here already."""
         born_ms = job_id_time_ms(delivery.job_id) if is_job_id(delivery.job_id) else now_ms
         since_ms = delivery.spent.first_at_ms or born_ms
+        self.postponed += 1
         self._settlement.postpone(delivery, now_ms + hold_up_ms(now_ms - since_ms))
 
     def ended(self, delivery: Delivery, outcome: Outcome) -> None:
