@@ -30,6 +30,7 @@ from penstock.wire.registry import (
     HEADER_HANGS,
     HEADER_NOT_BEFORE,
     HEADER_PEAK_RSS,
+    HEADER_REPEAT,
     HEADER_REPLAYS,
     HEADER_RESULT_MODE,
     HEADER_RUN_MS,
@@ -120,6 +121,7 @@ def _kept(delivery: Delivery) -> dict[str, Any]:
     headers = dict(delivery.kept)
     headers[HEADER_RESULT_MODE] = str(delivery.mode)
     optional = {
+        HEADER_REPEAT: delivery.repeat or None,
         HEADER_REPLAYS: delivery.replays or None,
         HEADER_TASK_VERSION: delivery.version,
         HEADER_DEADLINE: delivery.deadline_ms,

@@ -68,13 +68,15 @@ class ServedQueue:
             on_broken=lambda why: shutdown.fail(WorkerError(why)),
         )
         self.pipeline = Pipeline(spec, intake, self.lane, settlement, store, in_hand, metrics)
+        self._prefetch = PREFETCH_PER_SLOT * spec.lane.slots
         self.consumer = broker.consumer(
-            topology.work_queue(spec.name), prefetch=PREFETCH_PER_SLOT * spec.lane.slots, on_message=self._arrived
+            topology.work_queue(spec.name), prefetch=self._prefetch, on_message=self._arrived
         )
         #: Whether no job is asked for at the moment.
         self.paused = False
         self._settlement = settlement
         self._short = False
+        self._postponed = 0
         self._tally: Tally | None = None
 
     def _arrived(self, channel: Any, method: Any, properties: Any, body: bytes) -> None:
@@ -89,9 +91,11 @@ class ServedQueue:
         self.pipeline.ended(delivery, outcome)
 
     def adjust(self) -> None:
-        """Fit the prefetch to the length of the jobs."""
+        """Fit the prefetch to the length of the jobs, and to those that are only passed on to wait."""
         self._short = is_short(self.lane.mean_s, already=self._short)
-        self.consumer.boost(self._short)
+        passed_on = self.pipeline.postponed - self._postponed
+        self._postponed = self.pipeline.postponed
+        self.consumer.boost(self._short or passed_on >= self._prefetch)
 
     def pause(self, why: str) -> None:
         """Take no more jobs until `resume`; pausing twice is fine."""
