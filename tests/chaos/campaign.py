@@ -11,6 +11,8 @@ and logs, and the exit code is 1.
 from __future__ import annotations
 
 import argparse
+import contextlib
+import functools
 import json
 import random
 import shutil
@@ -28,13 +30,12 @@ ROOT = Path(__file__).resolve().parents[2]
 sys.path[0] = str(ROOT)
 
 from ops.dev.private import Janitor  # noqa: E402
+from ops.dev.say import say  # noqa: E402
+from tests.chaos import hosts  # noqa: E402
 from tests.chaos.faults import FAULTS  # noqa: E402
 from tests.chaos.rig import Rig  # noqa: E402
 from tests.chaos.run import Order, Outcome, Run  # noqa: E402
 from tests.helpers.go import build  # noqa: E402
-
-#: Faults that are never half of a pair: they are loads, not moments.
-ALONE = frozenset[str]()
 
 
 def orders(runs: int, series: Iterable[str], jobs: int, seed: int) -> list[Order]:
@@ -47,7 +48,8 @@ def orders(runs: int, series: Iterable[str], jobs: int, seed: int) -> list[Order
         singles = [(name,) for name in names] * max(1, share // 2 // len(names))
         chosen: list[tuple[str, ...]] = [*singles[:share]]
         while len(chosen) < share:
-            chosen.append(tuple(rng.sample(names, 2)))
+            # Two hosts have no forwarders between them.
+            chosen.append(tuple(rng.sample([name for name in names if name != "partition"], 2)))
         made += [
             Order(seed=seed + number * 10_000 + place, series=one, faults=faults, jobs=jobs)
             for place, faults in enumerate(chosen)
@@ -67,52 +69,83 @@ def main() -> int:
         todo = orders(options.runs, options.series, options.jobs, options.seed)
     done = {_key(line) for line in read_results([options.out])} if options.out else set()
     todo = [order for order in todo if _key(_head(order)) not in done]
+    here, elsewhere = _by_hosts(todo)
+    try:
+        code = _make(elsewhere if options.two_hosts else here, options)
+        if elsewhere and not options.two_hosts:
+            code |= _on_two_hosts()
+    except KeyboardInterrupt:
+        say("chaos", "interrupted; the same command goes on from here")
+        return 130
+    return code
+
+
+def _by_hosts(todo: list[Order]) -> tuple[list[Order], list[Order]]:
+    """Runs on one host, and runs on two."""
+    two = [order for order in todo if any(FAULTS[name]().two_hosts for name in order.faults)]
+    return [order for order in todo if order not in two], two
+
+
+def _on_two_hosts() -> int:
+    """Make the runs on two hosts, in a network namespace of their own."""
+    if why := hosts.impossible():
+        say("chaos", f"partition: skipped, {why}")
+        return 0
+    return subprocess.run([*hosts.ALONE, sys.executable, *sys.argv, "--two-hosts"], check=False).returncode
+
+
+def _make(todo: list[Order], options: argparse.Namespace) -> int:
+    """Make runs, series by series; returns 1 if one broke the law."""
     deadline = time.monotonic() + options.minutes * 60
     bad = 0
-    try:
-        with tempfile.TemporaryDirectory(prefix="penstock-chaos-") as folder:
-            program = build("tests/chaos/producer", Path(folder))
-            for series, group in groupby(todo, key=lambda order: order.series):
-                bad += campaign(series, list(group), program, Path(folder), options, deadline)
-    except KeyboardInterrupt:
-        print("chaos      interrupted; the same command goes on from here", file=sys.stderr)
-        return 130
+    with contextlib.ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="penstock-chaos-")))
+        program = build("tests/chaos/producer", folder)
+        two = stack.enter_context(hosts.TwoHosts()) if options.two_hosts else None
+        for series, group in groupby(todo, key=lambda order: order.series):
+            bad += campaign(series, list(group), program, folder, options, deadline, two)
     return 1 if bad else 0
 
 
 def campaign(
-    series: str, todo: list[Order], program: Path, folder: Path, options: argparse.Namespace, deadline: float
+    series: str,
+    todo: list[Order],
+    program: Path,
+    folder: Path,
+    options: argparse.Namespace,
+    deadline: float,
+    two: hosts.TwoHosts | None,
 ) -> int:
     """Make runs on one series; returns how many broke the law."""
     bad = 0
     with Janitor() as janitor:
-        rig = Rig(series, janitor)
+        rig = Rig(series, janitor, two)
         rig.start()
         for number, order in enumerate(todo, 1):
             if time.monotonic() > deadline:
-                print(f"chaos      the time is over; {len(todo) - number + 1} runs on {series} are left")
+                say("chaos", f"the time is over; {len(todo) - number + 1} runs on {series} are left")
                 break
             rig.clear()
             place = folder / f"{series}-{number}"
             place.mkdir()
             run = Run(order, rig, program, place)
             if why := run.impossible():
-                print(f"chaos      {series} {order.name}: skipped, {why}", flush=True)
+                say("chaos", f"{series} {order.name}: skipped, {why}")
                 continue
             outcome = run.play()
             line = {**_head(order), "broker": rig.broker.version, **result(outcome)}
             if options.out:
                 with options.out.open("a") as file:
                     file.write(json.dumps(line) + "\n")
-            print(f"chaos      {number}/{len(todo)} {series} {order.name} seed {order.seed}: {sentence(line)}", flush=True)
+            say("chaos", f"{number}/{len(todo)} {series} {order.name} seed {order.seed}: {sentence(line)}")
             if outcome.verdict.violations:
                 bad += 1
                 kept = Path(options.keep) / f"{series}-{order.seed}-{order.name}-{int(time.time())}"
                 shutil.copytree(place, kept)
                 (kept / "result.json").write_text(json.dumps(line, indent=1))
-                print(f"chaos      its ledgers and logs are in {kept}", flush=True)
+                say("chaos", f"its ledgers and logs are in {kept}")
                 for text in outcome.verdict.violations[:5]:
-                    print(f"           {text[:300]}", flush=True)
+                    say("", text[:300])
             shutil.rmtree(place)
     return bad
 
@@ -167,12 +200,16 @@ def _key(line: dict[str, Any]) -> tuple[Any, ...]:
     return line["seed"], line["series"], line["fault"], line["jobs"]
 
 
+@functools.cache
 def commit() -> str:
-    """The commit that is being tested; `+` when files differ from it."""
-    asked = subprocess.run(
-        ["git", "describe", "--always", "--dirty=+"], cwd=ROOT, capture_output=True, text=True, check=False
-    )
-    return asked.stdout.strip() or "?"
+    """The commit that is being tested; `+` when files differ from it, results of the suite apart."""
+    head = _git("rev-parse", "--short", "HEAD")
+    changed = _git("status", "--porcelain", "--", ".", ":!tests/chaos/results", ":!docs/guarantees.md")
+    return f"{head}{'+' if changed else ''}" or "?"
+
+
+def _git(*argv: str) -> str:
+    return subprocess.run(["git", *argv], cwd=ROOT, capture_output=True, text=True, check=False).stdout.strip()
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -184,7 +221,10 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--fault", help="make one run, with this fault or these: A+B; none for none")
     parser.add_argument("--out", type=Path, help="file that gets a line for each run; what is in it is not done again")
     parser.add_argument("--minutes", type=float, default=120, help="begin no run after so many minutes")
-    parser.add_argument("--keep", default=tempfile.gettempdir() + "/penstock-chaos-kept", help="where bad runs are kept")
+    parser.add_argument("--two-hosts", action="store_true", help=argparse.SUPPRESS)
+    parser.add_argument(
+        "--keep", default=tempfile.gettempdir() + "/penstock-chaos-kept", help="where bad runs are kept"
+    )
     return parser
 
 

@@ -1,8 +1,8 @@
 """The law, and who broke it: a pure function from the evidence of a run to its verdict.
 
-    Every accepted job ends in exactly one visible result.
-    No result, and no execution, without a job that was published.
-    Nothing is left in a queue; a job is in the dead queue if and only if it ended dead.
+Every accepted job ends in exactly one visible result.
+No result, and no execution, without a job that was published.
+Nothing is left in a queue; a job is in the dead queue if and only if it ended dead.
 """
 
 from __future__ import annotations
@@ -138,7 +138,9 @@ def _count_executions(job: Job, executions: Sequence[Execution], verdict: Verdic
     verdict.most_executions = max(verdict.most_executions, most)
 
 
-def _judge_end(job: Job, visible: Sequence[Seen], dead: Sequence[str], verdict: Verdict, *, wrong: Callable[[str], None]) -> None:
+def _judge_end(
+    job: Job, visible: Sequence[Seen], dead: Sequence[str], verdict: Verdict, *, wrong: Callable[[str], None]
+) -> None:
     if dead:
         verdict.dead += 1
         verdict.dead_twice += len(dead) - 1

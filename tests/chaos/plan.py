@@ -12,8 +12,9 @@ from pathlib import Path
 
 QUEUE = "chaos"
 
-#: How long the load takes if nothing disturbs it, in seconds; the faults begin within it.
-LOAD_S = 4.0
+#: How many jobs a second are enqueued if nothing disturbs it, and the least time that a load takes, in seconds.
+RATE = 1250
+SHORTEST_LOAD_S = 2.0
 #: How long one job may take to be enqueued, in ms: most callers wait for a reconnect, some have no time.
 PATIENCE_MS, NO_PATIENCE_MS = 30_000, 150
 IMPATIENT = 0.03
@@ -26,10 +27,10 @@ PER_MILLE: Mapping[str, float] = {
     "fails_once": 6.0,
     "late": 10.0,
     "delayed": 10.0,
-    "crashes": 0.2,
-    "crashes_once": 0.6,
-    "hangs": 0.2,
-    "eats": 0.2,
+    "crashes": 0.1,
+    "crashes_once": 0.3,
+    "hangs": 0.1,
+    "eats": 0.1,
 }
 MODES = ("stored", "reply", "reply+stored")
 WEIGHTS = (4, 3, 3)
@@ -67,9 +68,14 @@ class Window:
     hold_s: float
 
 
-def draw_window(rng: random.Random, hold_s: tuple[float, float]) -> Window:
-    """A moment and a length."""
-    return Window(round(rng.uniform(0.15, 0.85) * LOAD_S, 3), round(rng.uniform(*hold_s), 3))
+def load_s(count: int) -> float:
+    """How long the load of so many jobs takes if nothing disturbs it; the faults begin within it."""
+    return max(SHORTEST_LOAD_S, count / RATE)
+
+
+def draw_window(rng: random.Random, hold_s: tuple[float, float], count: int) -> Window:
+    """A moment within the load of so many jobs, and a length."""
+    return Window(round(rng.uniform(0.15, 0.85) * load_s(count), 3), round(rng.uniform(*hold_s), 3))
 
 
 def draw_jobs(rng: random.Random, count: int, crowds: Sequence[tuple[str, int]] = ()) -> list[Job]:
@@ -107,6 +113,8 @@ def _draw_job(rng: random.Random, kind: str, now_ms: int) -> Job:
     match kind:
         case "slow":
             n = rng.randrange(20, 80)
+        case "long":
+            n = rng.randrange(1_700, 2_600)
         case "flaky":
             n = rng.randrange(2, 4)
         case "late":

@@ -12,6 +12,7 @@ import redis
 
 from ops.dev.private import Janitor, new_broker, new_redis
 from penstock.domain.topology import Topology
+from tests.chaos.hosts import CLIENTS, SERVERS, TwoHosts
 from tests.chaos.plan import QUEUE
 from tests.helpers.wait import until
 
@@ -25,28 +26,53 @@ DISK_MIB = 192
 class Rig:
     """The servers, and what the orchestrator itself does with them, never through a forwarder."""
 
-    def __init__(self, series: str, janitor: Janitor) -> None:
+    def __init__(self, series: str, janitor: Janitor, hosts: TwoHosts | None = None) -> None:
         self.series = series
+        #: Where the clients live; None: here.
+        self.hosts = hosts
         self.broker = new_broker(series, janitor)
         self.redis = new_redis(series, janitor, durable=True)
         self.small_disk = self._mount_disk()
         self._namespaces = 0
-        #: A command that becomes a worker or a producer, on the host where these run.
-        self.client_prefix: tuple[str, ...] = ()
         self.topology = Topology("chaos")
         if self.broker.folder is not None:
-            setting = f"{{dead_letter_worker_publisher_confirm_timeout, {DEAD_LETTER_AGAIN_MS}}}"
-            (self.broker.folder / "advanced.config").write_text(f"[{{rabbit, [{setting}]}}].\n")
+            self._configure(self.broker.folder)
+
+    def _configure(self, folder: Path) -> None:
+        setting = f"{{dead_letter_worker_publisher_confirm_timeout, {DEAD_LETTER_AGAIN_MS}}}"
+        (folder / "advanced.config").write_text(f"[{{rabbit, [{setting}]}}].\n")
+        if self.hosts is not None:
+            (folder / "conf.d").mkdir()
+            (folder / "conf.d/hosts.conf").write_text(
+                f"listeners.tcp.hosts = {SERVERS}:{self.broker.port + 1}\nloopback_users = none\n"
+            )
 
     def start(self) -> None:
         """Start both; what runs already is left alone."""
         self.redis.start()
+        if self.hosts is not None:
+            with contextlib.closing(self.store()) as store:
+                store.config_set("protected-mode", "no")
+                store.config_set("bind", f"127.0.0.1 {SERVERS}")
         self.broker.start()
 
-    @property
-    def amqp_url(self) -> str:
-        """RabbitMQ for clients that shall notice soon when it is silent: heartbeats every 2 s."""
+    def client_url(self, server: str) -> str:
+        """`rabbitmq` or `redis` for workers and producers, which notice a silent RabbitMQ by heartbeats of 2 s."""
+        if server == "redis":
+            return f"redis://{SERVERS}:{self.redis.port}/0" if self.hosts else self.redis.url
+        if self.hosts:
+            return f"amqp://guest:guest@{SERVERS}:{self.broker.port + 1}/?heartbeat=2"
         return f"{self.broker.url}?heartbeat=2"
+
+    @property
+    def client_prefix(self) -> tuple[str, ...]:
+        """A command that becomes a worker or a producer, on the host where these live."""
+        return self.hosts.enter if self.hosts else ()
+
+    @property
+    def client_address(self) -> str:
+        """The address under which the orchestrator finds a worker."""
+        return CLIENTS if self.hosts else "127.0.0.1"
 
     def connection(self) -> pika.BlockingConnection:
         """A connection of the orchestrator's own."""
@@ -117,7 +143,7 @@ class Rig:
         with contextlib.closing(self.store()) as store:
             keys = list(store.scan_iter(f"{self.topology.namespace}:result:*", count=2000))
             for first in range(0, len(keys), 1000):
-                yield from (body for body in store.mget(keys[first : first + 1000]) if body is not None)
+                yield from (body for body in store.mget(keys[first : first + 1000]) if isinstance(body, bytes))
 
     # ── a small disk ────────────────────────────────────────────────────────────────────────────
 

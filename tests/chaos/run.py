@@ -15,7 +15,7 @@ from typing import Any
 from tests.chaos.check import Verdict, judge
 from tests.chaos.evidence import Evidence, Execution, Journal, read_executions, read_journal, read_result
 from tests.chaos.faults import FAULTS, Fault
-from tests.chaos.plan import LOAD_S, Job, Window, draw_jobs, draw_window, write_jobs
+from tests.chaos.plan import Window, draw_jobs, draw_window, load_s, write_jobs
 from tests.chaos.players import CrashLoopError, marked
 from tests.chaos.recovery import recovery
 from tests.chaos.rig import Rig
@@ -58,7 +58,6 @@ class _Scheduled:
     name: str
     fault: Fault
     window: Window
-    rng: random.Random
     began_ns: int = 0
     ended_ns: int = 0
 
@@ -79,7 +78,7 @@ class Run:
         self._program = program
         self._folder = folder
         rng = random.Random(f"penstock/{order.seed}/{order.name}")
-        self._scheduled = [self._schedule(name, place, rng) for place, name in enumerate(order.faults)]
+        self._scheduled = [self._schedule(name, rng) for name in order.faults]
         faults = [item.fault for item in self._scheduled]
         self._jobs = draw_jobs(rng, order.jobs, [crowd for fault in faults for crowd in fault.crowds])
         self._workers = max([rng.choice([1, 1, 2]), *(fault.workers for fault in faults)])
@@ -96,10 +95,10 @@ class Run:
         self._over = threading.Event()
         self._notes: list[str] = []
 
-    @staticmethod
-    def _schedule(name: str, place: int, rng: random.Random) -> _Scheduled:
+    def _schedule(self, name: str, rng: random.Random) -> _Scheduled:
         fault = FAULTS[name]()
-        return _Scheduled(name, fault, draw_window(rng, fault.hold_s), random.Random(f"{name}/{place}/{rng.random()}"))
+        fault.rng = random.Random(rng.random())
+        return _Scheduled(name, fault, draw_window(rng, fault.hold_s, self._order.jobs))
 
     def impossible(self) -> str | None:
         """Why this run cannot be made here."""
@@ -139,9 +138,11 @@ class Run:
 
     def _begin(self) -> None:
         write_jobs(self._jobs, self._folder / "plan.jsonl")
+        for item in self._scheduled:
+            item.fault.prepare(self._world)
         self._world.add_workers(self._workers)
         until(lambda: all(player.ready for player in self._world.workers), "the workers are ready", 40)
-        self._world.add_producer(self._program, rate=self._order.jobs / LOAD_S)
+        self._world.add_producer(self._program, rate=self._order.jobs / load_s(self._order.jobs))
 
     def _harm(self) -> list[threading.Thread]:
         began = time.monotonic()
@@ -158,7 +159,7 @@ class Run:
         with self._locks[item.fault.target]:
             item.began_ns = time.time_ns()
             try:
-                item.fault.inject(self._world, item.rng)
+                item.fault.inject(self._world)
                 self._over.wait(item.window.hold_s)
             except Exception:  # noqa: BLE001 -- reported with the run, which it spoils
                 self._notes.append(f"fault {item.name} could not be injected: {traceback.format_exc(limit=3)}")
@@ -178,7 +179,7 @@ class Run:
             return producer.ended and not any(thread.is_alive() for thread in threads)
 
         with suppress(AssertionError, CrashLoopError):
-            until(over, "the producer has ended", LOAD_S + 30.0 + QUIET_S)
+            until(over, "the producer has ended", load_s(self._order.jobs) + 30.0 + QUIET_S)
             until(self._idle, "the queues are empty", QUIET_S)
             return
         self._notes.append("not everything ended in time")
@@ -206,6 +207,9 @@ class Run:
 
     def _gather(self, left: dict[str, int]) -> Evidence:
         self._world.close()
+        for item in self._scheduled:
+            if why := item.fault.finish(self._world):
+                self._notes.append(f"fault {item.name} had no effect: {why}")
         dead: dict[str, list[str]] = {}
         for job_id, code in self._rig.take_dead():
             dead.setdefault(job_id, []).append(code)
@@ -227,5 +231,3 @@ class Run:
             harmed_ns=min(item.began_ns for item in self._scheduled),
             healed_ns=max(item.ended_ns for item in self._scheduled),
         )
-
-

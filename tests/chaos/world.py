@@ -41,19 +41,21 @@ class World:
         self.clock = folder / "clock"
         self.set_clock(0.0)
         self._environment = dict(environment)
-        servers = {"rabbitmq": rig.amqp_url, "redis": rig.redis.url}
-        self.forwarders = {link: Forwarder(servers[link[1]]) for link in dict.fromkeys(links)}
+        # A forwarder lives here; on two hosts there is none.
+        self.forwarders = {link: Forwarder(rig.client_url(link[1])) for link in dict.fromkeys(links)}
 
     def url(self, who: str, server: str) -> str:
         """Where `who` finds a server."""
         if (forwarder := self.forwarders.get((who, server))) is not None:
             return forwarder.url
-        return self.rig.amqp_url if server == "rabbitmq" else self.rig.redis.url
+        return self.rig.client_url(server)
 
     def add_workers(self, count: int) -> None:
         """Start workers."""
-        # Short, so that a job that hangs in a frozen worker ends with it; and a log level that names what went wrong.
-        arguments = (TARGET, "--namespace", self.rig.topology.namespace, "--drain", "15")
+        arguments = (
+            *(TARGET, "--namespace", self.rig.topology.namespace),
+            *("--drain", "15", "--http", f"{self.rig.client_address}:0"),
+        )
         environment = {
             "PENSTOCK_AMQP_URL": self.url("worker", "rabbitmq"),
             "PENSTOCK_REDIS_URL": self.url("worker", "redis"),

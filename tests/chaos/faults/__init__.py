@@ -8,7 +8,7 @@ from functools import partial
 from tests.chaos.faults.base import Fault
 from tests.chaos.faults.clock import ClockJump
 from tests.chaos.faults.jobs import Crowd
-from tests.chaos.faults.network import Cut, HalfClose, Stall
+from tests.chaos.faults.network import Cut, HalfClose, Partition, Stall
 from tests.chaos.faults.processes import (
     KillChild,
     KillProducer,
@@ -19,7 +19,7 @@ from tests.chaos.faults.processes import (
     StopPlayer,
     StopServer,
 )
-from tests.chaos.faults.servers import MemoryAlarm, QueueFull, RedisDisk, RedisMemory
+from tests.chaos.faults.servers import ConsumerTimeout, MemoryAlarm, QueueFull, RedisDisk, RedisMemory
 
 __all__ = ["FAULTS", "Fault"]
 
@@ -41,6 +41,7 @@ FAULTS: Mapping[str, Callable[[], Fault]] = {
     **{f"half-close-{who}-{server}": partial(HalfClose, (who, server)) for who, server in _LINKS},
     "memory-alarm": MemoryAlarm,
     "queue-full": QueueFull,
+    "consumer-timeout": ConsumerTimeout,
     "redis-memory": RedisMemory,
     "redis-disk": RedisDisk,
     "segfaults": partial(Crowd, "crashes", 8),
@@ -49,4 +50,5 @@ FAULTS: Mapping[str, Callable[[], Fault]] = {
     "clock-forward": partial(ClockJump, 1),
     "clock-back": partial(ClockJump, -1),
     "rolling-restart": RollingRestart,
+    "partition": Partition,
 }

@@ -6,17 +6,14 @@ import random
 from abc import ABC, abstractmethod
 from typing import ClassVar
 
-from tests.chaos.world import World
-
-#: The connections that a forwarder can be put into: who, to which server.
-Link = tuple[str, str]
+from tests.chaos.world import Link, World
 
 
 class Fault(ABC):
     """One kind of harm. An object of it is for one run."""
 
     #: What it harms. Two faults with the same target are not in force at once: the second waits.
-    target: ClassVar[str] = ""
+    target: str = ""
     #: Shortest and longest time between `inject` and `heal`, in seconds.
     hold_s: tuple[float, float] = (0.2, 2.0)
     #: The connections that need a forwarder.
@@ -25,18 +22,31 @@ class Fault(ABC):
     crowds: tuple[tuple[str, int], ...] = ()
     #: How many workers it needs at least.
     workers = 1
-    #: Further arguments and environment of the workers.
+    #: Further environment of the workers.
     environment: ClassVar[dict[str, str]] = {}
+    #: Whether the clients live on another host than the servers.
+    two_hosts = False
+    #: Decides what the fault leaves open; set before the first call.
+    rng: random.Random
 
     def impossible(self, world: World) -> str | None:
         """Why it cannot be injected here; None: it can."""
         del world
         return None
 
+    def prepare(self, world: World) -> None:
+        """Do what has to be done before the players start."""
+        del world
+
     @abstractmethod
-    def inject(self, world: World, rng: random.Random) -> None:
+    def inject(self, world: World) -> None:
         """Begin to harm."""
 
     def heal(self, world: World) -> None:
-        """Stop harming. Called once after each `inject`."""
+        """Stop harming. Called once after `inject`."""
         del world
+
+    def finish(self, world: World) -> str | None:
+        """Look back, when the players have ended; returns why the run is no proof, None: it is one."""
+        del world
+        return None

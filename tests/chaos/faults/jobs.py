@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import random
-
 from tests.chaos.faults.base import Fault
 from tests.chaos.world import World
 
@@ -17,5 +15,5 @@ class Crowd(Fault):
     def __init__(self, kind: str, count: int) -> None:
         self.crowds = ((kind, count),)
 
-    def inject(self, world: World, rng: random.Random) -> None:
-        del world, rng
+    def inject(self, world: World) -> None:
+        del world

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import random
-
-from tests.chaos.faults.base import Fault, Link
-from tests.chaos.world import World
+from tests.chaos.faults.base import Fault
+from tests.chaos.world import Link, World
 from tests.helpers.forwarder import BOTH, Direction, Forwarder
 
 
@@ -23,8 +21,8 @@ class _LinkFault(Fault):
 class Cut(_LinkFault):
     """Every connection ends; sometimes no new one can be made for a while."""
 
-    def inject(self, world: World, rng: random.Random) -> None:
-        if rng.random() < 0.5:
+    def inject(self, world: World) -> None:
+        if self.rng.random() < 0.5:
             self._forwarder(world).refuse()
         self._forwarder(world).cut()
 
@@ -40,9 +38,9 @@ class Stall(_LinkFault):
         self.hold_s = (0.5, 8.0)
         self._ends = False
 
-    def inject(self, world: World, rng: random.Random) -> None:
-        self._ends = rng.random() < 0.5
-        self._forwarder(world).stall(rng.choice([BOTH, (Direction.TO_SERVER,), (Direction.TO_CLIENT,)]))
+    def inject(self, world: World) -> None:
+        self._ends = self.rng.random() < 0.5
+        self._forwarder(world).stall(self.rng.choice([BOTH, (Direction.TO_SERVER,), (Direction.TO_CLIENT,)]))
 
     def heal(self, world: World) -> None:
         if self._ends:
@@ -53,5 +51,21 @@ class Stall(_LinkFault):
 class HalfClose(_LinkFault):
     """One side of every connection is told that the other will send no more."""
 
-    def inject(self, world: World, rng: random.Random) -> None:
-        self._forwarder(world).half_close(rng.choice(list(Direction)))
+    def inject(self, world: World) -> None:
+        self._forwarder(world).half_close(self.rng.choice(list(Direction)))
+
+
+class Partition(Fault):
+    """The link between the servers' host and the clients' is down: packets vanish, nobody is told."""
+
+    target = "link"
+    hold_s = (0.5, 8.0)
+    two_hosts = True
+
+    def inject(self, world: World) -> None:
+        assert world.rig.hosts is not None
+        world.rig.hosts.link(up=False)
+
+    def heal(self, world: World) -> None:
+        assert world.rig.hosts is not None
+        world.rig.hosts.link(up=True)

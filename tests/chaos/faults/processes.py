@@ -20,9 +20,9 @@ class KillChild(Fault):
     target = "child"
     hold_s = (0.0, 0.0)
 
-    def inject(self, world: World, rng: random.Random) -> None:
-        for _ in range(rng.randrange(1, 4)):
-            if child := _any_child(world, rng):
+    def inject(self, world: World) -> None:
+        for _ in range(self.rng.randrange(1, 4)):
+            if child := _any_child(world, self.rng):
                 with suppress(ProcessLookupError):
                     os.kill(child, signal.SIGKILL)
 
@@ -33,8 +33,8 @@ class KillWorker(Fault):
     target = "worker"
     hold_s = (0.0, 0.0)
 
-    def inject(self, world: World, rng: random.Random) -> None:
-        rng.choice(world.workers).kill()
+    def inject(self, world: World) -> None:
+        self.rng.choice(world.workers).kill()
 
 
 class KillProducer(Fault):
@@ -43,7 +43,7 @@ class KillProducer(Fault):
     target = "producer"
     hold_s = (0.0, 0.0)
 
-    def inject(self, world: World, rng: random.Random) -> None:
+    def inject(self, world: World) -> None:
         _producer(world).kill()
 
 
@@ -54,7 +54,7 @@ class KillServer(Fault):
         self.target = name
         self.hold_s = (0.1, 2.0)
 
-    def inject(self, world: World, rng: random.Random) -> None:
+    def inject(self, world: World) -> None:
         _server(world, self.target).kill()
 
     def heal(self, world: World) -> None:
@@ -70,11 +70,12 @@ class StopChild(Fault):
     def __init__(self) -> None:
         self._child: int | None = None
 
-    def inject(self, world: World, rng: random.Random) -> None:
-        self._child = _any_child(world, rng)
+    def inject(self, world: World) -> None:
+        self._child = _any_child(world, self.rng)
         self._signal(signal.SIGSTOP)
 
     def heal(self, world: World) -> None:
+        del world
         self._signal(signal.SIGCONT)
 
     def _signal(self, number: signal.Signals) -> None:
@@ -91,11 +92,12 @@ class StopPlayer(Fault):
         self.hold_s = (0.3, 7.0)
         self._player: WorkerPlayer | ProducerPlayer | None = None
 
-    def inject(self, world: World, rng: random.Random) -> None:
-        self._player = rng.choice(world.workers) if self.target == "worker" else _producer(world)
+    def inject(self, world: World) -> None:
+        self._player = self.rng.choice(world.workers) if self.target == "worker" else _producer(world)
         self._player.signal(signal.SIGSTOP)
 
     def heal(self, world: World) -> None:
+        del world
         if self._player is not None:
             self._player.signal(signal.SIGCONT)
 
@@ -107,7 +109,7 @@ class StopServer(Fault):
         self.target = name
         self.hold_s = (0.3, 7.0)
 
-    def inject(self, world: World, rng: random.Random) -> None:
+    def inject(self, world: World) -> None:
         _server(world, self.target).pause()
 
     def heal(self, world: World) -> None:
@@ -121,7 +123,7 @@ class RollingRestart(Fault):
     hold_s = (0.0, 0.0)
     workers = 2
 
-    def inject(self, world: World, rng: random.Random) -> None:
+    def inject(self, world: World) -> None:
         for player in world.workers:
             player.stop()
             player.start()

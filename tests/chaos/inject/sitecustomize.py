@@ -1,7 +1,9 @@
-"""Lets the wall clock of a Python process jump while it runs.
+"""Changes two things in a Python process: its wall clock, and how long a worker may hold a delivery.
 
 Python imports this module at its start when its folder is on PYTHONPATH. `time.time` then adds the offset in
-seconds, a float64, that the file PENSTOCK_CHAOS_CLOCK holds. The monotonic clocks and the kernel's own stay true.
+seconds, a float64, that the file PENSTOCK_CHAOS_CLOCK holds and that may change at any time; the monotonic clocks
+and the kernel's own stay true. PENSTOCK_CHAOS_CONSUMER_TIMEOUT_MS takes the place of the registry's limit, which
+nobody can set otherwise.
 """
 
 from __future__ import annotations
@@ -32,3 +34,7 @@ def _shift(path: str) -> None:
 
 if "PENSTOCK_CHAOS_CLOCK" in os.environ:
     _shift(os.environ["PENSTOCK_CHAOS_CLOCK"])
+if "PENSTOCK_CHAOS_CONSUMER_TIMEOUT_MS" in os.environ:
+    from penstock.wire import registry
+
+    registry.CONSUMER_TIMEOUT_MS = int(os.environ["PENSTOCK_CHAOS_CONSUMER_TIMEOUT_MS"])  # type: ignore[misc]
