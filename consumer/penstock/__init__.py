@@ -9,7 +9,7 @@ from importlib.metadata import version as _version
 
 from penstock.domain.context import CurrentJob, current_job
 from penstock.domain.lane import Processes
-from penstock.domain.retry import Retry
+from penstock.domain.retry import Reject, Retry, RetryAfter
 from penstock.errors import (
     CatalogError,
     DeclarationError,
@@ -29,6 +29,8 @@ __all__ = [
     "Retry",
     # inside a task
     "CurrentJob",
+    "Reject",
+    "RetryAfter",
     "current_job",
     # errors
     "CatalogError",

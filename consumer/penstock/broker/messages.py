@@ -11,19 +11,34 @@ from typing import Any, Final
 from pika import BasicProperties
 
 from penstock.domain.delivery import Delivery
+from penstock.domain.outcome import Outcome
+from penstock.domain.spent import Spent
 from penstock.wire.failure import Failure
 from penstock.wire.registry import (
     CONTENT_TYPE,
     HEADER_ATTEMPT,
+    HEADER_BACKOFF_MS,
+    HEADER_CRASHES,
     HEADER_DEADLINE,
+    HEADER_DELIVERIES,
     HEADER_ERROR_CODE,
     HEADER_ERROR_MESSAGE,
+    HEADER_ERROR_TYPE,
+    HEADER_EXIT,
     HEADER_FAILED_AT,
+    HEADER_FIRST_AT,
+    HEADER_HANGS,
     HEADER_NOT_BEFORE,
+    HEADER_PEAK_RSS,
+    HEADER_REPEAT,
+    HEADER_REPLAYS,
     HEADER_RESULT_MODE,
+    HEADER_RUN_MS,
     HEADER_TASK_VERSION,
+    HEADER_TRACE,
     HEADER_USER,
     HEADER_WORKER,
+    MAX_TRACE_BYTES,
     TYPE_RESULT,
 )
 
@@ -41,23 +56,51 @@ def reply(delivery: Delivery) -> BasicProperties:
     )
 
 
-def waiting_copy(delivery: Delivery, *, attempt: int, not_before_ms: int) -> BasicProperties:
-    """Properties of a copy that comes back at `not_before_ms` to start attempt `attempt`."""
-    headers = _kept(delivery)
-    headers[HEADER_ATTEMPT] = attempt
+def waiting_copy(delivery: Delivery, spent: Spent, *, not_before_ms: int) -> BasicProperties:
+    """Properties of a copy that comes back at `not_before_ms` for the attempt that follows what is spent."""
+    headers = {**_kept(delivery), **_account(spent)}
     headers[HEADER_NOT_BEFORE] = not_before_ms
+    if spent.deliveries:
+        headers[HEADER_DELIVERIES] = spent.deliveries
     return _copy(delivery, headers)
 
 
-def dead_copy(delivery: Delivery, failure: Failure, *, now_ms: int, worker: str) -> BasicProperties:
-    """Properties of a copy for the dead queue, with what went wrong."""
-    headers = _kept(delivery)
-    headers[HEADER_ATTEMPT] = delivery.attempt
+def dead_copy(
+    delivery: Delivery, failure: Failure, spent: Spent, outcome: Outcome, *, now_ms: int, worker: str
+) -> BasicProperties:
+    """Properties of a copy for the dead queue, with what went wrong and all that is known of it."""
+    headers = {**_kept(delivery), **_account(spent)}
+    headers[HEADER_ATTEMPT] = spent.attempts  # the last one; 0 when the job was refused
     headers[HEADER_ERROR_CODE] = str(failure.code)
     headers[HEADER_ERROR_MESSAGE] = failure.message
     headers[HEADER_FAILED_AT] = now_ms
     headers[HEADER_WORKER] = worker
+    evidence = outcome.evidence
+    known = {
+        HEADER_ERROR_TYPE: failure.exc_type,
+        HEADER_EXIT: evidence.exit if evidence else None,
+        HEADER_PEAK_RSS: evidence.peak_rss if evidence else None,
+        HEADER_TRACE: _end_of(outcome.trace or (evidence.stack if evidence else None)),
+    }
+    headers.update({name: value for name, value in known.items() if value is not None})
     return _copy(delivery, headers)
+
+
+def _account(spent: Spent) -> dict[str, Any]:
+    """What the job has spent; what is nothing is left out."""
+    counts = {
+        HEADER_CRASHES: spent.crashes,
+        HEADER_HANGS: spent.hangs,
+        HEADER_FIRST_AT: spent.first_at_ms,
+        HEADER_RUN_MS: spent.run_ms,
+        HEADER_BACKOFF_MS: spent.backoff_ms,
+    }
+    return {HEADER_ATTEMPT: spent.attempts + 1, **{name: count for name, count in counts.items() if count}}
+
+
+def _end_of(trace: str | None) -> str | None:
+    """The end of a traceback, where the error stands, as far as it may be long in a header."""
+    return trace and trace.encode(errors="replace")[-MAX_TRACE_BYTES:].decode(errors="ignore")
 
 
 def _copy(delivery: Delivery, headers: dict[str, Any]) -> BasicProperties:
@@ -78,6 +121,8 @@ def _kept(delivery: Delivery) -> dict[str, Any]:
     headers = dict(delivery.kept)
     headers[HEADER_RESULT_MODE] = str(delivery.mode)
     optional = {
+        HEADER_REPEAT: delivery.repeat or None,
+        HEADER_REPLAYS: delivery.replays or None,
         HEADER_TASK_VERSION: delivery.version,
         HEADER_DEADLINE: delivery.deadline_ms,
         HEADER_USER: delivery.user,

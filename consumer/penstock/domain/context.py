@@ -16,6 +16,9 @@ class CurrentJob:
         id: Its id, a UUIDv7; the same for every attempt, so it serves as idempotency key.
         task: Its task.
         attempt: Number of this attempt, from 1.
+        fence: A number that is larger for every later start of the same job. A store that keeps the largest it has
+            seen and refuses smaller ones is safe from an attempt that was given up for lost and goes on ("fencing
+            token", M. Kleppmann, 2016).
         deadline_ms: Unix ms after which nobody waits for the result; None: no deadline.
         meta: The caller's notes.
     """
@@ -23,6 +26,7 @@ class CurrentJob:
     id: str
     task: str
     attempt: int
+    fence: int
     deadline_ms: int | None
     meta: Mapping[str, str]
 

@@ -20,10 +20,13 @@ class Delivery:
         queue: The queue's name.
         job_id: The job's id, from message_id.
         attempt: Number of the attempt that this delivery starts, from 1.
-        deliveries: How often the broker has handed this message out, this time included.
+        returns: How often this message was handed out before without an end, against the delivery limit.
+        fence: A number that is larger for every later start of the same job: replay, attempt, hand-out.
         again: Whether the job may have ended before: the broker has handed the message out already, it is a retry
             copy, or its producer published it twice.
         spent: What the job has spent of its budgets before.
+        repeat: How often its producer had published the job before this message, not knowing what became of it: the
+            answer to an earlier message may have found nobody.
         replays: How often it was replayed from the dead queue.
         version: Header x-task-version; None when absent.
         deadline_ms: Header x-deadline, Unix ms; None: no deadline.
@@ -32,7 +35,7 @@ class Delivery:
         reply_to: Routing key of the requester on the replies exchange; None: nobody awaits a reply.
         user: The producer's user; None when unknown.
         priority: The message's priority; None when absent.
-        kept: Headers that travel with every copy, as they came.
+        kept: Texts of the producer's that travel with every copy.
         body: job.v1 bytes, unread.
         tag: The delivery tag, valid on `channel` only.
         channel: The consumer that settles it; opaque here. It and `tag` change when the broker hands the job out
@@ -44,9 +47,11 @@ class Delivery:
     queue: str
     job_id: str
     attempt: int
-    deliveries: int
+    returns: int
+    fence: int
     again: bool
     spent: Spent
+    repeat: int
     replays: int
     version: int | None
     deadline_ms: int | None
@@ -59,8 +64,3 @@ class Delivery:
     body: bytes
     tag: int
     channel: Any
-
-    @property
-    def fence(self) -> int:
-        """A number that is larger for every later start of the same job: replay, attempt, hand-out."""
-        return self.replays * 10**12 + min(self.attempt, 10**8 - 1) * 10**4 + min(self.spent.deliveries, 9999)

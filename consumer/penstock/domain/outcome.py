@@ -17,7 +17,8 @@ class OutcomeKind(StrEnum):
     CANCELLED = "cancelled"
     CHILD_LOST = "child_lost"
     EXPIRED = "expired"
-    #: The message could not be turned into a call: malformed, of another version or task, wrong arguments.
+    #: The message could not be turned into a call: malformed, of another version or task, wrong arguments, handed
+    #: out too often.
     UNDECODABLE = "undecodable"
 
 
@@ -46,8 +47,9 @@ class Outcome:
         kind: Which of the seven.
         body: result.v1 bytes of an attempt that succeeded, as the child wrote them; None otherwise.
         failure: What went wrong; None when the attempt succeeded.
-        delay_s: Seconds after which the task's policy would try again; None: it would not.
+        delay_s: Seconds after which what was raised is to be tried again; None: it is not.
         run_s: Run time in seconds; 0 when it never ran.
+        tries: Attempts that this outcome stands for: several when failures were tried again within the slot.
         trace: The traceback, for the log and the dead queue, never for the caller.
         evidence: Of a child that died or was killed.
     """
@@ -57,5 +59,6 @@ class Outcome:
     failure: Failure | None = None
     delay_s: float | None = None
     run_s: float = 0.0
+    tries: int = 1
     trace: str | None = None
     evidence: Evidence | None = None

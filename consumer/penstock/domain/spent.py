@@ -41,9 +41,9 @@ class Spent:
         """Whether the job is to run alone: it has killed a child, or its workers keep dying."""
         return self.crashes > 0 or self.deliveries >= REFRESH_AFTER
 
-    def and_failed(self, *, run_s: float, now_ms: int) -> Spent:
-        """One attempt more that raised."""
-        return self._and(run_s, now_ms, failures=self.failures + 1)
+    def and_failed(self, tries: int, *, run_s: float, now_ms: int) -> Spent:
+        """So many attempts more that raised."""
+        return self._and(run_s, now_ms, failures=self.failures + tries)
 
     def and_crashed(self, *, run_s: float, now_ms: int) -> Spent:
         """One attempt more that killed its child."""

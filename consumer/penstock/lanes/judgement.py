@@ -21,9 +21,9 @@ def outcome_of(frame: Frame) -> Outcome:
     kind, run_us, *failed = frame.meta
     if not failed:
         return Outcome(_KINDS[kind], frame.body, run_s=run_us / 1e6)
-    code, message, retryable, delay_s, trace = failed
-    failure = Failure(code=code, message=message, retryable=retryable)
-    return Outcome(_KINDS[kind], frame.body, failure, delay_s=delay_s, run_s=run_us / 1e6, trace=trace)
+    code, message, retryable, exc_type, delay_s, trace, tries = failed
+    failure = Failure(code=code, message=message, retryable=retryable, exc_type=exc_type)
+    return Outcome(_KINDS[kind], failure=failure, delay_s=delay_s, run_s=run_us / 1e6, trace=trace, tries=tries)
 
 
 def child_lost(delivery: Delivery, how: str) -> Outcome:
@@ -40,7 +40,6 @@ def timed_out(delivery: Delivery, task: TaskSpec) -> Outcome:
     return Outcome(
         OutcomeKind.TIMED_OUT,
         failure=Failure(code=ErrorCode.TIMEOUT, message=message, retryable=True),
-        delay_s=task.retry.delay(delivery.attempt, delivery.job_id),
         run_s=timeout_s,
     )
 

@@ -145,6 +145,8 @@ class Slots:
             delivery.attempt,
             delivery.version,
             delivery.deadline_ms,
+            delivery.fence,
+            delivery.spent.failures,
         )
         slot.child.send(pack(Kind.JOB, number, meta, delivery.body))
 

@@ -1,15 +1,17 @@
-"""Results under a Redis key: what comes together is written together."""
+"""Results under a Redis key: what comes together is written, and looked up, together."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from importlib.resources import files
 from typing import Any, Final, NamedTuple
 
 import redis.asyncio
 from redis import exceptions
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
 
 from penstock.errors import DeniedError, PenstockError, UnavailableError, UsageError
 from penstock.wire.registry import REDIS_RESULT_CHANNEL, REDIS_RESULT_KEY, Event
@@ -19,21 +21,31 @@ _log = logging.getLogger(__name__)
 #: Most results in one call, and most bytes of them.
 _BATCH: Final = 256
 _BATCH_BYTES: Final = 1024 * 1024
+#: What a look-up counts for among those bytes, whose result may be of any length.
+_FIND_BYTES: Final = 64 * 1024
 #: Seconds for one call, connecting included.
 _TIMEOUT_S: Final = 5.0
-#: Longest wait between two tries while Redis is away, in seconds.
-_BACKOFF_CAP_S: Final = 5.0
+#: Wait before the first new try while Redis is away, and the longest one, in seconds.
+_BACKOFF_BASE_S: Final = 0.1
+_BACKOFF_CAP_S: Final = 1.0
+#: Seconds without a call after which Redis is asked whether it is still there.
+_IDLE_S: Final = 5.0
 
 
-class _Write(NamedTuple):
+class _Call(NamedTuple):
+    """A result to keep, or with an empty body one to look up; `done` gets the script's answer."""
+
     job_id: str
     body: bytes
     reply_to: str | None
-    done: Callable[[bool], None]
+    done: Callable[[Any], None]
 
 
 class RedisResults:
     """A ResultStore on Redis.
+
+    Calls that fail for whatever reason are made again until they succeed, with all that came after them behind
+    them: nothing is dropped while Redis is gone, full, loading, a replica, or knows another password.
 
     Args:
         url: `redis://`, `rediss://` or `unix://`.
@@ -47,7 +59,11 @@ class RedisResults:
     def __init__(self, url: str, *, namespace: str, ttl_ms: int) -> None:
         try:
             self._client = redis.asyncio.Redis.from_url(
-                url, socket_timeout=_TIMEOUT_S, socket_connect_timeout=_TIMEOUT_S
+                url,
+                socket_timeout=_TIMEOUT_S,
+                socket_connect_timeout=_TIMEOUT_S,
+                # We try again ourselves; tries behind our back would hide an outage for their whole length.
+                retry=Retry(NoBackoff(), 0),
             )
         except ValueError:
             # The cause is not shown: it may quote a part of the password.
@@ -58,104 +74,157 @@ class RedisResults:
         self._key = REDIS_RESULT_KEY.replace("{namespace}", namespace)
         self._channel = REDIS_RESULT_CHANNEL.replace("{namespace}", namespace)
         self._ttl_ms = ttl_ms
-        self._keep = self._client.register_script(files(__package__).joinpath("keep.lua").read_text())
-        self._writes: list[_Write] = []
+        self._script = self._client.register_script(files(__package__).joinpath("keep.lua").read_text())
+        self._calls: list[_Call] = []
         self._wake = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
-        self.up = False
+        self.trouble: str | None = "not connected"
 
     async def open(self) -> None:
-        """Make sure that Redis answers, then take writes.
+        """Make sure that Redis answers, then take calls.
 
         Raises:
             UnavailableError: It does not answer.
             DeniedError: It refuses the user or the password.
         """
-        try:
-            await self._client.ping()
-        except (exceptions.RedisError, OSError) as error:
-            raise _translated(error) from error
-        self.up = True
+        await self._once(self._client.ping())
+        self.trouble = None
         self._task = asyncio.create_task(self._run(), name="penstock-redis")
 
     async def close(self) -> None:
-        """Stop; writes that are not certain yet are dropped, their jobs will be redelivered."""
+        """Stop; calls that have not ended are dropped, their jobs will be redelivered. Closing twice is fine."""
         if self._task is not None:
             self._task.cancel()
             await asyncio.wait([self._task])
         await self._client.aclose()
 
+    # ── the port ────────────────────────────────────────────────────────────────────────────────
+
+    @property
+    def up(self) -> bool:
+        """Whether the last call succeeded."""
+        return self.trouble is None
+
     @property
     def pending(self) -> int:
-        """Writes that are not certain yet."""
-        return len(self._writes)
+        """Calls that have not ended."""
+        return len(self._calls)
 
     def put(self, job_id: str, body: bytes, reply_to: str | None, done: Callable[[bool], None]) -> None:
         """See ResultStore.put."""
-        self._writes.append(_Write(job_id, body, reply_to, done))
+        self._ask(_Call(job_id, body, reply_to, lambda answer: done(answer == 1)))
+
+    def find(self, job_id: str, done: Callable[[bytes | None], None]) -> None:
+        """See ResultStore.find."""
+        self._ask(_Call(job_id, b"", None, done))
+
+    # ── one call at once, for commands ──────────────────────────────────────────────────────────
+
+    async def get(self, job_id: str) -> bytes | None:
+        """The result of a job, None when there is none; asked once.
+
+        Raises:
+            UnavailableError: Redis does not answer.
+            DeniedError: It refuses the user or the password.
+        """
+        found: bytes | None = await self._once(self._client.get(self._key_of(job_id)))
+        return found
+
+    async def forget(self, job_id: str) -> bool:
+        """Delete the result of a job, so that another one can be kept; returns whether there was one. Asked once.
+
+        Raises:
+            UnavailableError: Redis does not answer, or takes no writes; the result may be deleted or not.
+            DeniedError: It refuses the user or the password.
+        """
+        return bool(await self._once(self._client.delete(self._key_of(job_id))))
+
+    @staticmethod
+    async def _once(answer: Awaitable[Any]) -> Any:
+        try:
+            return await answer
+        except (exceptions.RedisError, OSError) as error:
+            raise _translated(error) from error
+
+    # ── the calls of each turn of the loop together ─────────────────────────────────────────────
+
+    def _ask(self, call: _Call) -> None:
+        self._calls.append(call)
         self._wake.set()
 
     async def _run(self) -> None:
         tries = 0
         while True:
-            await self._wake.wait()
+            await self._until_asked()
             batch = self._batch()
             try:
                 answers = await self._send(batch)
-            except (exceptions.RedisError, OSError, TimeoutError) as error:
-                self._set_up(False, error)
-                # Written or not, writing again is harmless: the first result stays.
-                await asyncio.sleep(min(_BACKOFF_CAP_S, 0.1 * 2.0**tries))
+            except Exception as error:  # noqa: BLE001 -- this task must not end: every later job would wait for ever
+                self._note(error)
+                # Made or not, making the calls again is harmless: the first result stays.
+                await asyncio.sleep(min(_BACKOFF_CAP_S, _BACKOFF_BASE_S * 2.0**tries))
                 tries = min(tries + 1, 10)
                 continue
             tries = 0
-            self._set_up(True, None)
-            del self._writes[: len(batch)]
-            if not self._writes:
-                self._wake.clear()
-            for write, answer in zip(batch, answers, strict=True):
-                self._tell(write, first=answer == 1)
+            self._note(None)
+            del self._calls[: len(batch)]
+            for call, answer in zip(batch, answers, strict=True):
+                self._tell(call, answer)
+
+    async def _until_asked(self) -> None:
+        """Wait for a call; at the latest after `_IDLE_S`, so that an outage is seen before a job meets it."""
+        if self._calls:
+            return
+        self._wake.clear()
+        try:
+            async with asyncio.timeout(_IDLE_S):
+                await self._wake.wait()
+        except TimeoutError:
+            pass
 
     @staticmethod
-    def _tell(write: _Write, *, first: bool) -> None:
-        """Report that a result is kept. A defect of ours in one settlement must not stop all later ones."""
+    def _tell(call: _Call, answer: Any) -> None:
+        """Pass an answer on. A defect of ours in one settlement must not stop all later ones."""
         try:
-            write.done(first)
+            call.done(answer)
         except Exception:  # noqa: BLE001 -- settlement and pika may raise anything
             _log.exception(
-                "a stored result could not be settled; its job will be redelivered",
-                extra={"event": Event.JOB_SETTLEMENT_DEFERRED, "job_id": write.job_id},
+                "the store's answer could not be acted on; its job will be redelivered",
+                extra={"event": Event.JOB_SETTLEMENT_DEFERRED, "job_id": call.job_id},
             )
 
-    def _batch(self) -> list[_Write]:
-        """The writes of one call: bounded in number and, but for a single large one, in bytes."""
+    def _batch(self) -> list[_Call]:
+        """What goes together: bounded in number and, but for a single large one, in bytes."""
         size = 0
-        for count, write in enumerate(self._writes):
-            size += len(write.body)
+        for count, call in enumerate(self._calls):
+            size += len(call.body) or _FIND_BYTES
             if count == _BATCH or (count and size > _BATCH_BYTES):
-                return self._writes[:count]
-        return self._writes[:]
+                return self._calls[:count]
+        return self._calls[:]
 
-    async def _send(self, batch: list[_Write]) -> list[int]:
-        """Keep a batch; returns 1 for each result that is kept, 0 where an earlier one was there."""
-        keys = [self._key.replace("{job_id}", write.job_id) for write in batch]
+    async def _send(self, batch: list[_Call]) -> list[Any]:
+        """The script's answers to a batch; an empty one only shows that Redis is there."""
+        keys = [self._key_of(call.job_id) for call in batch]
         arguments: list[Any] = [self._ttl_ms]
-        for write in batch:
-            channel = self._channel.replace("{reply_to}", write.reply_to) if write.reply_to else ""
-            arguments += (write.body, channel, write.job_id)
-        answers: list[int] = await self._keep(keys, arguments)
+        for call in batch:
+            channel = self._channel.replace("{reply_to}", call.reply_to) if call.reply_to else ""
+            arguments += (call.body, channel, call.job_id)
+        answers: list[Any] = await self._script(keys, arguments)
         return answers
 
-    def _set_up(self, up: bool, error: BaseException | None) -> None:
-        if up == self.up:
-            return
-        self.up = up
-        if up:
+    def _key_of(self, job_id: str) -> str:
+        return self._key.replace("{job_id}", job_id)
+
+    def _note(self, error: BaseException | None) -> None:
+        """Remember how the last call ended, and tell of every change."""
+        was_up = self.up
+        self.trouble = None if error is None else str(error) or type(error).__name__
+        if self.up and not was_up:
             _log.info("Redis answers again", extra={"event": Event.REDIS_AVAILABLE})
-        else:
+        elif was_up and not self.up:
             _log.error(
                 "Redis does not take results; their jobs stay unacknowledged and the write is tried again",
-                extra={"event": Event.REDIS_UNAVAILABLE, "reason": str(error)},
+                extra={"event": Event.REDIS_UNAVAILABLE, "reason": self.trouble},
             )
 
 

@@ -112,6 +112,22 @@ class Metrics(Collector):
         """A retry copy is confirmed."""
         self._counters["penstock_jobs_retried_total"][(delivery.queue, delivery.task)] += 1
 
+    def retry_postponed(self, delivery: Delivery) -> None:
+        """A due retry goes back to wait: the task's retry budget is used up."""
+        self._counters["penstock_retries_postponed_total"][(delivery.queue, delivery.task)] += 1
+
+    def quarantined(self, delivery: Delivery) -> None:
+        """An attempt runs in the quarantine slot."""
+        self._counters["penstock_jobs_quarantined_total"][(delivery.queue, delivery.task)] += 1
+
+    def found_done(self, delivery: Delivery) -> None:
+        """A job has a result already."""
+        self._counters["penstock_jobs_found_done_total"][(delivery.queue,)] += 1
+
+    def adopted(self, delivery: Delivery) -> None:
+        """A job that this worker has was handed out again."""
+        self._counters["penstock_deliveries_adopted_total"][(delivery.queue,)] += 1
+
     def dead_lettered(self, delivery: Delivery) -> None:
         """A dead copy is confirmed."""
         task = delivery.task if (delivery.queue, delivery.task) in self._run else "_OTHER"

@@ -50,7 +50,6 @@ MAX_TASK_BYTES: Final = 200
 MAX_ERROR_MESSAGE_BYTES: Final = 1024
 MAX_SAFE_INT_IN_FLOAT: Final = 9007199254740992
 DELIVERY_LIMIT: Final = 20
-CRASH_LIMIT: Final = 3
 REFRESH_AFTER: Final = 5
 MAX_DELIVERIES: Final = 50
 MAX_TRACE_BYTES: Final = 4096
@@ -416,7 +415,7 @@ METRICS: Final = (
         name="penstock_jobs_found_done_total",
         type="counter",
         labels=("queue",),
-        meaning="Redelivered jobs settled without running, because their result was stored.",
+        meaning="Jobs settled without running, because their result was stored or their end only not acked.",
     ),
     MetricRow(
         buckets=(),

@@ -2,42 +2,60 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Final
 
 from penstock.domain.delivery import Delivery
 from penstock.domain.outcome import Outcome, OutcomeKind
-from penstock.domain.spent import NOTHING
+from penstock.domain.spent import NOTHING, Spent
 from penstock.domain.task import QueueSpec
 from penstock.domain.topology import Topology, task_of_returned
 from penstock.wire.failure import Failure
 from penstock.wire.headers import int_header, is_job_id, is_reply_to, is_task, queue_of, str_header
 from penstock.wire.registry import (
     HEADER_ATTEMPT,
+    HEADER_BACKOFF_MS,
     HEADER_CONTRACT,
+    HEADER_CRASHES,
     HEADER_DEADLINE,
+    HEADER_DELIVERIES,
+    HEADER_FIRST_AT,
+    HEADER_HANGS,
     HEADER_NOT_BEFORE,
     HEADER_REPEAT,
     HEADER_REPLAYS,
     HEADER_RESULT_MODE,
+    HEADER_RUN_MS,
     HEADER_TASK_VERSION,
     HEADER_TRACEPARENT,
     HEADER_TRACESTATE,
     HEADER_USER,
+    MAX_DELIVERIES,
+    REFRESH_AFTER,
     TYPE_JOB,
     ErrorCode,
     ResultMode,
 )
 
-#: Headers that travel with every copy as they came.
+#: Headers that travel with every copy as they came, and the longest that does, in characters: what a copy needs
+#: besides must still fit into one frame.
 _KEPT: Final = (HEADER_TRACEPARENT, HEADER_TRACESTATE, HEADER_CONTRACT)
+_MAX_KEPT: Final = 1024
 _MODES: Final = {mode.value: mode for mode in ResultMode}
 
 #: A job that is due within this many milliseconds is run now: a hop costs more than it gains.
 _DUE_TOLERANCE_MS: Final = 500
+#: The broker's own counts on a message: hand-outs against its delivery limit, and (from 4.3) all of them.
+_DELIVERY_COUNT: Final = "x-delivery-count"
+_ACQUIRED_COUNT: Final = "x-acquired-count"
+#: Three hundred years: times on the wire are bounded before they are added up.
+_MAX_MS: Final = 10**13
 #: Attempts and versions are 31-bit numbers in a result.
 _MAX_NUMBER: Final = 2**31 - 1
 #: More than anybody replays a job; the fence of a job has room for it.
 _MAX_REPLAYS: Final = 10**6
+#: Longest property and routing key on the wire, in bytes.
+_MAX_SHORT_TEXT: Final = 255
 
 
 class Intake:
@@ -69,26 +87,31 @@ class Intake:
         mode = _MODES.get(str_header(headers, HEADER_RESULT_MODE) or "")
         if mode is None:
             mode = ResultMode.REPLY if reply_to else ResultMode.NONE
-        kept = {name: headers[name] for name in _KEPT if name in headers} if headers else {}
+        returns = _count(headers, _DELIVERY_COUNT, _MAX_NUMBER) if headers else 0
+        # Only workers write to the retry exchange, so only there these headers can be believed.
+        spent = _spent(headers if returned else {}, returns) if returned or returns else NOTHING
+        repeat = _count(headers, HEADER_REPEAT, _MAX_NUMBER) if headers else 0
+        replays = _count(headers, HEADER_REPLAYS, _MAX_REPLAYS) if headers else 0
         return Delivery(
             type=_text(properties.type),
             task=task_of_returned(key) if returned else key,
             queue=self._spec.name,
             job_id=_text(properties.message_id),
-            attempt=min(max(1, int_header(headers, HEADER_ATTEMPT) or 1), _MAX_NUMBER),
-            deliveries=1 + (int_header(headers, "x-delivery-count") or 0),
-            again=bool(method.redelivered) or returned or HEADER_REPEAT in headers,
-            spent=NOTHING,
-            replays=min(max(0, int_header(headers, HEADER_REPLAYS) or 0), _MAX_REPLAYS),
+            attempt=spent.attempts + 1,
+            returns=returns,
+            fence=_fence(headers, spent, replays),
+            again=bool(method.redelivered or returned or repeat),
+            spent=spent,
+            repeat=repeat,
+            replays=replays,
             version=int_header(headers, HEADER_TASK_VERSION),
             deadline_ms=int_header(headers, HEADER_DEADLINE),
             not_before_ms=int_header(headers, HEADER_NOT_BEFORE),
             mode=mode,
             reply_to=reply_to or None,
-            # Only workers write to the retry exchange, so only there the header can be believed.
             user=_text(properties.user_id) or (str_header(headers, HEADER_USER) if returned else None),
             priority=properties.priority,
-            kept=kept,
+            kept=_kept(headers) if headers else {},
             body=body,
             tag=method.delivery_tag,
             channel=channel,
@@ -99,7 +122,7 @@ class Intake:
 
         A delivery whose sender is in doubt is not answered either: the reply would go where somebody else listens.
         """
-        for rule in (self._envelope, self._sender, self._task, self._result):
+        for rule in (self._envelope, self._sender, self._task, self._result, self._handed_out):
             if (failure := rule(delivery)) is not None:
                 if rule == self._sender:
                     delivery.mode = ResultMode.NONE
@@ -108,6 +131,11 @@ class Intake:
             text = f"{delivery.task}: the deadline passed before the job started"
             return Outcome(OutcomeKind.EXPIRED, failure=_failure(ErrorCode.EXPIRED, text))
         return None
+
+    @staticmethod
+    def worn(delivery: Delivery) -> bool:
+        """Whether the message was handed out so often that a fresh copy is to take its place."""
+        return delivery.returns >= REFRESH_AFTER
 
     @staticmethod
     def waits(delivery: Delivery, now_ms: int) -> bool:
@@ -153,6 +181,16 @@ class Intake:
         known = ", ".join(sorted(self._spec.tasks))
         return _failure(ErrorCode.UNSUPPORTED_TASK, f"{name}: no such task (known: {known})")
 
+    @staticmethod
+    def _handed_out(delivery: Delivery) -> Failure | None:
+        if delivery.spent.deliveries < MAX_DELIVERIES:
+            return None
+        text = (
+            f"{delivery.task}: handed out {delivery.spent.deliveries} times without an end; "
+            "its workers died or gave it back each time"
+        )
+        return Failure(code=ErrorCode.DELIVERY_LIMIT, message=text, retryable=True)
+
     def _result(self, delivery: Delivery) -> Failure | None:
         if delivery.mode in (ResultMode.STORED, ResultMode.REPLY_AND_STORED) and not self._stores_results:
             text = f"{delivery.task}: a stored result was asked for, but this worker has no Redis (--redis-url)"
@@ -160,12 +198,47 @@ class Intake:
         return None
 
 
-def _text(value: str | bytes | None) -> str:
-    """A property as text, "" when absent. pika gives what is no UTF-8 as bytes."""
-    if isinstance(value, bytes):
-        return value.decode("utf-8", "replace")
-    return value or ""
-
-
 def _failure(code: ErrorCode, message: str) -> Failure:
     return Failure(code=code, message=message, retryable=False)
+
+
+def _kept(headers: Mapping[str, Any]) -> dict[str, str]:
+    return {name: text for name in _KEPT if (text := str_header(headers, name)) and len(text) <= _MAX_KEPT}
+
+
+def _count(headers: Mapping[str, Any], name: str, most: int) -> int:
+    """A header that counts, at least 0 and at most `most`; 0 when absent."""
+    return min(max(0, int_header(headers, name) or 0), most)
+
+
+def _spent(headers: Mapping[str, Any], returns: int) -> Spent:
+    """What the job has spent: as its last worker wrote it, and with this message's own hand-outs."""
+    attempts = max(1, _count(headers, HEADER_ATTEMPT, _MAX_NUMBER)) - 1
+    crashes = _count(headers, HEADER_CRASHES, attempts)
+    hangs = _count(headers, HEADER_HANGS, attempts - crashes)
+    return Spent(
+        failures=attempts - crashes - hangs,
+        crashes=crashes,
+        hangs=hangs,
+        deliveries=min(_MAX_NUMBER, _count(headers, HEADER_DELIVERIES, _MAX_NUMBER) + returns),
+        first_at_ms=int_header(headers, HEADER_FIRST_AT),
+        run_ms=_count(headers, HEADER_RUN_MS, _MAX_MS),
+        backoff_ms=_count(headers, HEADER_BACKOFF_MS, _MAX_MS),
+    )
+
+
+def _fence(headers: Mapping[str, Any], spent: Spent, replays: int) -> int:
+    """A number that grows with each start of a job: twelve digits below the replay, four below the attempt."""
+    if not headers:
+        return 10**4
+    # RabbitMQ 4.3 does not count a job that was given back, but it counts how often one was taken.
+    uncounted = max(0, _count(headers, _ACQUIRED_COUNT, _MAX_NUMBER) - _count(headers, _DELIVERY_COUNT, _MAX_NUMBER))
+    handed_out = min(9999, spent.deliveries + uncounted)
+    return replays * 10**12 + min(spent.attempts + 1, 10**8 - 1) * 10**4 + handed_out
+
+
+def _text(value: str | bytes | None) -> str:
+    """A property as text, "" when absent. pika gives what is no UTF-8 as bytes; a copy must be able to carry it."""
+    if isinstance(value, bytes):
+        return value.decode("utf-8", "replace").encode()[:_MAX_SHORT_TEXT].decode(errors="ignore")
+    return value or ""

@@ -3,7 +3,7 @@
     intake ──▶ lane ──▶ child ──▶ outcome ──▶ decide ──▶ settle
 
 This is the whole way of a job through a worker. What is refused at the door takes the same way with the outcome
-that it has at once; what is not due yet goes back to wait in the broker. Nothing here blocks or decodes a body.
+that it has at once; what cannot run now goes back to wait in the broker. Nothing here blocks or decodes a body.
 """
 
 from __future__ import annotations
@@ -11,16 +11,19 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
+from penstock.domain.budget import RetryBudget, hold_up_ms
 from penstock.domain.decision import Complete, decide
 from penstock.domain.delivery import Delivery
 from penstock.domain.outcome import Outcome, OutcomeKind
 from penstock.domain.retry import NO_RETRY
 from penstock.domain.task import QueueSpec
+from penstock.results.ports import ResultStore
 from penstock.telemetry.metrics import Metrics
-from penstock.wire.headers import job_id_time_ms
+from penstock.wire.headers import is_job_id, job_id_time_ms
 from penstock.wire.registry import Event
+from penstock.worker.in_hand import InHand, Meeting
 from penstock.worker.intake import Intake
 from penstock.worker.settlement import Settlement, awaits, identity
 
@@ -30,66 +33,172 @@ _log = logging.getLogger(__name__)
 _REFUSED: Final = frozenset({OutcomeKind.UNDECODABLE, OutcomeKind.EXPIRED})
 
 
+class Runs(Protocol):
+    """A lane, as the pipeline needs it. It calls `ended` with each job, when its attempt has ended."""
+
+    def submit(self, delivery: Delivery) -> None:
+        """Run a job when a slot is free."""
+        ...
+
+    def quarantine(self, delivery: Delivery) -> bool:
+        """Run a job alone, now; False: the quarantine slot is taken."""
+        ...
+
+
 class Pipeline:
     """The way of the jobs of one queue.
 
     Args:
         spec: The queue.
         intake: Reads and refuses.
-        submit: Hands a job to the lane, which calls `ended` when its attempt has ended.
+        lane: Runs.
         settlement: Carries decisions out.
+        store: Where earlier results are looked up; None: there is no store.
+        in_hand: The jobs that the worker has.
         metrics: Counts.
+        clock: Monotonic, in seconds, for the retry budgets.
     """
 
     def __init__(
         self,
         spec: QueueSpec,
         intake: Intake,
-        submit: Callable[[Delivery], None],
+        lane: Runs,
         settlement: Settlement,
+        store: ResultStore | None,
+        in_hand: InHand,
         metrics: Metrics,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._tasks = spec.tasks
         self._intake = intake
-        self._submit = submit
+        self._lane = lane
         self._settlement = settlement
+        self._store = store
+        self._in_hand = in_hand
         self._metrics = metrics
+        self._clock = clock
+        self._budgets = {name: RetryBudget(task.retry.share, clock()) for name, task in spec.tasks.items()}
         self.open = True
+        #: Jobs that were sent back to wait, since the start.
+        self.postponed = 0
 
     def arrived(self, channel: Any, method: Any, properties: Any, body: bytes) -> None:
         """The broker has delivered a message."""
         delivery = self._intake.read(channel, method, properties, body)
-        now_ms = int(time.time() * 1000)
+        try:
+            self._received(delivery, int(time.time() * 1000))
+        except Exception:
+            # The consumer gives it back; it must not meet itself when it is handed out again.
+            self._in_hand.release(delivery, ended=False)
+            raise
+
+    def _received(self, delivery: Delivery, now_ms: int) -> None:
+        met = self._in_hand.meet(delivery)
+        if met is Meeting.NEW:
+            self._take(delivery, now_ms)
+        elif met is Meeting.ADOPTED:
+            self._metrics.adopted(delivery)
+        elif met is Meeting.ENDED:
+            self._settlement.found_ended(delivery)
+        elif not self.open:
+            self._settlement.return_unstarted(delivery)
+        elif (refusal := self._intake.refuse(delivery, now_ms)) and refusal.kind is OutcomeKind.UNDECODABLE:
+            # A copy of it would be believed where it does not belong.
+            self.ended(delivery, refusal)
+        else:
+            self._hold_up(delivery, now_ms)
+
+    def _take(self, delivery: Delivery, now_ms: int) -> None:
+        """What becomes of a job that is new here."""
         if not self.open:
             self._settlement.return_unstarted(delivery)
         elif (refusal := self._intake.refuse(delivery, now_ms)) is not None:
             self.ended(delivery, refusal)
         elif self._intake.waits(delivery, now_ms):
-            self._settlement.postpone(delivery)
+            assert delivery.not_before_ms is not None
+            self.postponed += 1
+            self._settlement.postpone(delivery, delivery.not_before_ms)
+        elif self._intake.worn(delivery):
+            self._settlement.refresh(delivery)
+        elif delivery.attempt > 1 and not self._budgets[delivery.task].take(self._clock()):
+            self._metrics.retry_postponed(delivery)
+            self._hold_up(delivery, now_ms)
+        elif delivery.again and self._store is not None and awaits(delivery)[0]:
+            self._store.find(delivery.job_id, lambda body: self._looked_up(delivery, body))
         else:
-            first = delivery.attempt == 1 and delivery.not_before_ms is None
-            waited_s = max(0.0, (now_ms - job_id_time_ms(delivery.job_id)) / 1000) if first else None
-            self._metrics.started(delivery, waited_s)
-            self._submit(delivery)
+            self._start(delivery, now_ms)
+
+    def _looked_up(self, delivery: Delivery, body: bytes | None) -> None:
+        """The store has said whether the job has a result already."""
+        try:
+            if body is not None:
+                self._settlement.found_result(delivery, body)
+            elif not (self.open and delivery.channel.open):
+                # Without its channel the job is handed out again, here or elsewhere: nothing has started yet.
+                self._settlement.return_unstarted(delivery)
+            else:
+                self._start(delivery, int(time.time() * 1000))
+        except Exception:  # noqa: BLE001 -- see _given_up
+            self._given_up(delivery)
+
+    def _start(self, delivery: Delivery, now_ms: int) -> None:
+        if delivery.spent.suspicious:
+            if not self._lane.quarantine(delivery):
+                self._hold_up(delivery, now_ms)
+                return
+            self._metrics.quarantined(delivery)
+        waited_s = None
+        if delivery.attempt == 1:
+            self._budgets[delivery.task].pay()
+            if delivery.not_before_ms is None:
+                waited_s = max(0.0, (now_ms - job_id_time_ms(delivery.job_id)) / 1000)
+        self._metrics.started(delivery, waited_s)
+        if not delivery.spent.suspicious:
+            self._lane.submit(delivery)
+
+    def unstarted(self, delivery: Delivery) -> None:
+        """The lane could not start a job that it had taken; nothing is spent."""
+        self._hold_up(delivery, int(time.time() * 1000))
+
+    def _hold_up(self, delivery: Delivery, now_ms: int) -> None:
+        """Send a job back to wait that is due but cannot start: over budget, slot taken, or running here already."""
+        born_ms = job_id_time_ms(delivery.job_id) if is_job_id(delivery.job_id) else now_ms
+        since_ms = delivery.spent.first_at_ms or born_ms
+        self.postponed += 1
+        self._settlement.postpone(delivery, now_ms + hold_up_ms(now_ms - since_ms))
 
     def ended(self, delivery: Delivery, outcome: Outcome) -> None:
         """An attempt has ended: decide, settle."""
+        try:
+            self._settle(delivery, outcome)
+        except Exception:  # noqa: BLE001 -- see _given_up
+            self._given_up(delivery)
+
+    def _given_up(self, delivery: Delivery) -> None:
+        """Give a job back that met a defect of ours: otherwise nobody would ever settle it."""
+        extra = {"event": Event.JOB_GIVEN_BACK, **identity(delivery)}
+        _log.exception("a job could not be settled; it goes back to its queue", extra=extra)
+        delivery.channel.give_back(delivery.tag, counted=True)
+        self._in_hand.release(delivery, ended=False)
+
+    def _settle(self, delivery: Delivery, outcome: Outcome) -> None:
         task = self._tasks.get(delivery.task)
         decision = decide(
             outcome,
-            attempt=delivery.attempt,
-            attempts=(task.retry if task else NO_RETRY).attempts,
-            deliveries=delivery.deliveries,
+            spent=delivery.spent,
+            policy=task.retry if task else NO_RETRY,
+            job_id=delivery.job_id,
             deadline_ms=delivery.deadline_ms,
             now_ms=int(time.time() * 1000),
             awaited=any(awaits(delivery)),
         )
         self._metrics.finished(delivery, outcome.kind, outcome.run_s)
-        if outcome.trace is not None:
+        if outcome.kind is OutcomeKind.RAISED:
             self._log(Event.JOB_RAISED, delivery, outcome, logging.ERROR)
         elif outcome.kind in _REFUSED and isinstance(decision, Complete):
             self._log(Event.JOB_REFUSED, delivery, outcome, logging.WARNING)
-        self._settlement.settle(delivery, decision)
+        self._settlement.settle(delivery, outcome, decision)
 
     @staticmethod
     def _log(event: Event, delivery: Delivery, outcome: Outcome, level: int) -> None:

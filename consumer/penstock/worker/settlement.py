@@ -3,7 +3,7 @@
     Complete     store or reply ─confirmed─▶ ack
     RetryLater   waiting copy ───confirmed─▶ ack
     DeadLetter   dead copy, and store or reply ─confirmed─▶ ack
-    GiveBack     reject with requeue
+    give back    nack, or a waiting copy where a nack would be counted
 
 A crash in between repeats the job; nothing loses it. What the broker refuses is tried again while the delivery is
 still ours; the prefetch bounds how much can wait that way.
@@ -19,16 +19,19 @@ from functools import partial
 from typing import Any, Final
 
 from penstock.broker import messages
-from penstock.broker.publisher import Confirm, Publisher
-from penstock.domain.decision import Complete, DeadLetter, Decision, GiveBack, RetryLater
+from penstock.broker.ports import Confirm, Publisher
+from penstock.domain.decision import Complete, DeadLetter, Decision, RetryLater
 from penstock.domain.delivery import Delivery
+from penstock.domain.outcome import Outcome, OutcomeKind
+from penstock.domain.spent import Spent
 from penstock.domain.topology import Topology, level_for, retry_key
 from penstock.results.ports import ResultStore
 from penstock.telemetry.metrics import Metrics
 from penstock.wire.failure import Failure
 from penstock.wire.headers import is_job_id, is_task
-from penstock.wire.registry import ErrorCode, Event, ResultMode
+from penstock.wire.registry import Event, ResultMode
 from penstock.wire.result import Result, encode_result
+from penstock.worker.in_hand import InHand
 
 _log = logging.getLogger(__name__)
 
@@ -36,8 +39,8 @@ _log = logging.getLogger(__name__)
 _AGAIN_S: Final = (0.1, 1.0, 5.0, 15.0)
 _REPLIES: Final = frozenset({ResultMode.REPLY, ResultMode.REPLY_AND_STORED})
 _STORES: Final = frozenset({ResultMode.STORED, ResultMode.REPLY_AND_STORED})
-#: Failures that the parent reports of an attempt that had begun.
-_TRIED: Final = frozenset({ErrorCode.CHILD_LOST, ErrorCode.TIMEOUT})
+#: Outcomes of attempts that had begun.
+_TRIED: Final = frozenset({OutcomeKind.RAISED, OutcomeKind.CHILD_LOST, OutcomeKind.TIMED_OUT, OutcomeKind.CANCELLED})
 
 
 class Settlement:
@@ -47,6 +50,8 @@ class Settlement:
         publisher: For replies and copies.
         store: For stored results; None: this worker keeps none.
         topology: Names of the namespace.
+        in_hand: Told which jobs are settled.
+        gives_back_free: Whether the broker counts nothing when a job is given back.
         worker: The worker's name.
         metrics: Where settlements are counted.
     """
@@ -57,6 +62,8 @@ class Settlement:
         store: ResultStore | None,
         topology: Topology,
         *,
+        in_hand: InHand,
+        gives_back_free: Callable[[], bool],
         worker: str,
         metrics: Metrics,
     ) -> None:
@@ -65,60 +72,96 @@ class Settlement:
         self._replies = topology.name("replies")
         self._retry = topology.name("retry")
         self._dead = topology.name("dead")
+        self._in_hand = in_hand
+        self._gives_back_free = gives_back_free
         self._worker = worker
         self._metrics = metrics
 
-    def settle(self, delivery: Delivery, decision: Decision) -> None:
+    def settle(self, delivery: Delivery, outcome: Outcome, decision: Decision) -> None:
         """Carry a decision out."""
         if isinstance(decision, Complete):
-            self._answer(delivery, decision.body, decision.failure, lambda: self._ack(delivery))
+            body = decision.body
+            if decision.failure is not None:
+                body = self._error_result(delivery, outcome, decision.failure, decision.spent)
+            self._answer(delivery, body)
         elif isinstance(decision, RetryLater):
             self._retry_later(delivery, decision)
         elif isinstance(decision, DeadLetter):
-            self._dead_letter(delivery, decision)
-        elif isinstance(decision, GiveBack):
-            self._note(Event.JOB_GIVEN_BACK, delivery, decision.failure.message, logging.ERROR)
-            delivery.channel.give_back(delivery.tag, counted=True)
+            self._dead_letter(delivery, outcome, decision)
 
-    def postpone(self, delivery: Delivery) -> None:
-        """Let a job that is not due wait in the broker; its attempt stays the same."""
-        assert delivery.not_before_ms is not None
-        self._wait(delivery, delivery.attempt, delivery.not_before_ms, lambda: self._ack(delivery))
+    # ── jobs that are not run now ───────────────────────────────────────────────────────────────
+
+    def postpone(self, delivery: Delivery, due_ms: int) -> None:
+        """Let the job wait in the broker until `due_ms`; its attempt stays the same."""
+        self._wait(delivery, delivery.spent, due_ms, lambda: self._ack(delivery))
+
+    def refresh(self, delivery: Delivery) -> None:
+        """Put a fresh copy in place of a message that the broker would soon give up.
+
+        The copy knows how often the job was handed out, so it runs alone, and not for ever.
+        """
+
+        def confirmed() -> None:
+            text = f"handed out {delivery.spent.deliveries} times without an end; a fresh copy runs alone"
+            self._note(Event.JOB_REFRESHED, delivery, text, logging.WARNING)
+            self._ack(delivery)
+
+        self._wait(delivery, delivery.spent, int(time.time() * 1000), confirmed)
 
     def return_unstarted(self, delivery: Delivery) -> None:
-        """Give a job back that was not tried."""
-        delivery.channel.give_back(delivery.tag, counted=False)
+        """Give a job back of which nothing is spent. Where the broker counts that, a copy goes in its place."""
+        if self._gives_back_free() or not (delivery.channel.open and is_job_id(delivery.job_id)):
+            delivery.channel.give_back(delivery.tag, counted=False)
+            self._in_hand.release(delivery, ended=False)
+        else:
+            self.postpone(delivery, max(int(time.time() * 1000), delivery.not_before_ms or 0))
 
-    # ── the four ways ───────────────────────────────────────────────────────────────────────────
+    def found_ended(self, delivery: Delivery) -> None:
+        """The worker has ended this job before; its ack was lost."""
+        self._found(delivery)
+        delivery.channel.ack(delivery.tag)
+
+    def found_result(self, delivery: Delivery, body: bytes) -> None:
+        """The job's result is stored: it is only brought to whoever awaits a reply."""
+        self._found(delivery)
+        if awaits(delivery)[1]:
+            self._reply(delivery, body)
+        else:
+            self._end(delivery)
+
+    def _found(self, delivery: Delivery) -> None:
+        self._metrics.found_done(delivery)
+        self._note(Event.JOB_FOUND_DONE, delivery, "it has a result already and is not run again", logging.INFO)
+
+    # ── copies ──────────────────────────────────────────────────────────────────────────────────
 
     def _retry_later(self, delivery: Delivery, decision: RetryLater) -> None:
         def confirmed() -> None:
             self._metrics.retried(delivery)
-            self._note(
-                Event.JOB_RETRY_SCHEDULED,
-                delivery,
-                f"{decision.failure.message}; attempt {delivery.attempt + 1} in {decision.delay_s:.1f} s",
-                logging.WARNING,
-            )
+            wait_s = max(0.0, decision.due_ms / 1000 - time.time())
+            text = f"{decision.failure.message}; attempt {decision.spent.attempts + 1} in {wait_s:.1f} s"
+            self._note(Event.JOB_RETRY_SCHEDULED, delivery, text, logging.WARNING)
             self._ack(delivery)
 
-        due_ms = int(time.time() * 1000 + decision.delay_s * 1000)
-        self._wait(delivery, delivery.attempt + 1, due_ms, confirmed)
+        self._wait(delivery, decision.spent, decision.due_ms, confirmed)
 
-    def _wait(self, delivery: Delivery, attempt: int, due_ms: int, confirmed: Callable[[], None]) -> None:
+    def _wait(self, delivery: Delivery, spent: Spent, due_ms: int, confirmed: Callable[[], None]) -> None:
         level = level_for(due_ms - int(time.time() * 1000))
-        properties = messages.waiting_copy(delivery, attempt=attempt, not_before_ms=due_ms)
+        properties = messages.waiting_copy(delivery, spent, not_before_ms=due_ms)
         self._copy(delivery, self._retry, retry_key(level, delivery.task), properties, confirmed)
 
-    def _dead_letter(self, delivery: Delivery, decision: DeadLetter) -> None:
+    def _dead_letter(self, delivery: Delivery, outcome: Outcome, decision: DeadLetter) -> None:
         def confirmed() -> None:
             self._metrics.dead_lettered(delivery)
-            code = decision.failure.code
-            self._note(Event.JOB_DEAD_LETTERED, delivery, f"{code}: {decision.failure.message}", logging.ERROR)
-            self._answer(delivery, decision.body, decision.failure, lambda: self._ack(delivery))
+            failure = decision.failure
+            self._note(Event.JOB_DEAD_LETTERED, delivery, f"{failure.code}: {failure.message}", logging.ERROR)
+            body = self._error_result(delivery, outcome, failure, decision.spent)
+            self._answer(delivery, body)
 
         now_ms = int(time.time() * 1000)
-        properties = messages.dead_copy(delivery, decision.failure, now_ms=now_ms, worker=self._worker)
+        properties = messages.dead_copy(
+            delivery, decision.failure, decision.spent, outcome, now_ms=now_ms, worker=self._worker
+        )
         # A key that is no task of this queue would not find the dead queue.
         key = delivery.task if delivery.task.startswith(f"{delivery.queue}.") else delivery.queue
         self._copy(delivery, self._dead, key, properties, confirmed)
@@ -147,69 +190,92 @@ class Settlement:
 
         if delivery.channel.open:
             self._publisher.publish(exchange, key, properties, delivery.body, done)
+        else:
+            self._in_hand.release(delivery, ended=False)
 
     # ── the answer ──────────────────────────────────────────────────────────────────────────────
 
-    def _answer(
-        self, delivery: Delivery, body: bytes | None, failure: Failure | None, settled: Callable[[], None]
-    ) -> None:
-        """Bring the result to whoever awaits it, then call `settled`."""
+    def _answer(self, delivery: Delivery, body: bytes | None) -> None:
+        """Bring the result to whoever awaits it; then the job is over."""
         stores, replies = awaits(delivery)
-        if body is None and failure is not None and (stores or replies):
-            body = self._error_result(delivery, failure)
         if body is None or not (stores or replies):
-            settled()
+            self._end(delivery)
         elif not stores or self._store is None:
-            self._reply(delivery, body, settled)
+            self._reply(delivery, body)
         else:
-            self._keep(delivery, body, (lambda: self._reply(delivery, body, settled)) if replies else settled)
+            self._keep(delivery, body, replies=replies)
 
-    def _keep(self, delivery: Delivery, body: bytes, settled: Callable[[], None]) -> None:
+    def _keep(self, delivery: Delivery, body: bytes, *, replies: bool) -> None:
+        store = self._store
+        assert store is not None
+
         def done(first: bool) -> None:
             if not first:
                 self._metrics.duplicate_result(delivery)
-            settled()
+            if not replies:
+                self._end(delivery)
+            elif first:
+                self._reply(delivery, body)
+            else:
+                # What is replied is what is stored, or the caller could see two results.
+                store.find(delivery.job_id, lambda kept: self._reply(delivery, kept or body))
 
-        assert self._store is not None
-        self._store.put(delivery.job_id, body, delivery.reply_to, done)
+        store.put(delivery.job_id, body, delivery.reply_to, done)
 
-    def _reply(self, delivery: Delivery, body: bytes, settled: Callable[[], None], tries: int = 0) -> None:
+    def _reply(self, delivery: Delivery, body: bytes, tries: int = 0) -> None:
         def done(confirm: Confirm) -> None:
-            if confirm is Confirm.REFUSED and delivery.channel.open:
-                # Seen once while the requester's queue was being deleted; the next answer is a return.
-                again = partial(self._reply, delivery, body, settled, tries + 1)
-                asyncio.get_running_loop().call_later(_pause_s(tries), again)
-                return
-            if confirm is not Confirm.ACKED:
+            if confirm is Confirm.ACKED:
+                self._end(delivery)
+            elif confirm is Confirm.RETURNED:
                 self._metrics.unroutable_reply(delivery)
                 self._note(Event.JOB_REPLY_UNROUTABLE, delivery, "the requester is gone", logging.INFO)
-            settled()
+                # Whoever asks again has not had the answer.
+                self._ack(delivery)
+            elif delivery.channel.open:
+                # Seen once while the requester's queue was being deleted; the next answer is a return.
+                again = partial(self._reply, delivery, body, tries + 1)
+                asyncio.get_running_loop().call_later(_pause_s(tries), again)
+            else:
+                # Nobody has the answer, and the broker hands the job out again.
+                self._in_hand.release(delivery, ended=False)
 
         if delivery.reply_to is None:
-            settled()
+            self._end(delivery)
             return
         self._publisher.publish(self._replies, delivery.reply_to, messages.reply(delivery), body, done)
 
-    def _error_result(self, delivery: Delivery, failure: Failure) -> bytes | None:
-        """The answer that the parent writes itself: the child is dead or never saw the job.
+    def _error_result(self, delivery: Delivery, outcome: Outcome, failure: Failure, spent: Spent) -> bytes | None:
+        """The answer of a job that failed.
 
-        None: the message has no proper id or task, which a result must carry.
+        None: nobody awaits it, or the message has no proper id or task, which a result must carry.
         """
-        if not (is_job_id(delivery.job_id) and is_task(delivery.task)):
+        if not (any(awaits(delivery)) and is_job_id(delivery.job_id) and is_task(delivery.task)):
             return None
+        now_ms = int(time.time() * 1000)
+        ran = outcome.kind is OutcomeKind.RAISED
         result = Result(
             job_id=delivery.job_id,
             task=delivery.task,
             tv=task_version(delivery),
-            attempt=delivery.attempt if failure.code in _TRIED else 0,
-            finished_at=int(time.time() * 1000),
+            attempt=spent.attempts if outcome.kind in _TRIED else 0,
+            started_at=now_ms - int(outcome.run_s * 1000) if ran else None,
+            finished_at=now_ms,
             worker=self._worker,
             error=failure,
         )
         return encode_result(result)
 
-    def _ack(self, delivery: Delivery) -> None:
+    # ── the end ─────────────────────────────────────────────────────────────────────────────────
+
+    def _end(self, delivery: Delivery) -> None:
+        """The job is over."""
         delivery.channel.ack(delivery.tag)
+        self._in_hand.release(delivery, ended=True)
+
+    def _ack(self, delivery: Delivery) -> None:
+        """The message is done with; the job may come again."""
+        delivery.channel.ack(delivery.tag)
+        self._in_hand.release(delivery, ended=False)
 
     def _note(self, event: Event, delivery: Delivery, text: str, level: int) -> None:
         _log.log(level, text, extra={"event": event, **identity(delivery)})

@@ -59,3 +59,29 @@ func (b *Broker) api(method, path string, body any) []byte {
 	}
 	return text
 }
+
+// ReplyQueues returns how many reply queues there are in the namespace.
+func (b *Broker) ReplyQueues() int {
+	b.t.Helper()
+	return len(b.replyQueues())
+}
+
+// DropReplyQueues deletes them, as an operator might.
+func (b *Broker) DropReplyQueues() {
+	b.t.Helper()
+	for _, name := range b.replyQueues() {
+		b.api("DELETE", "/api/queues/%2F/"+name, nil)
+	}
+}
+
+func (b *Broker) replyQueues() (names []string) {
+	b.t.Helper()
+	var queues []struct{ Name string }
+	b.must(json.Unmarshal(b.api("GET", "/api/queues/%2F?disable_stats=true&enable_queue_totals=true&columns=name", nil), &queues))
+	for _, q := range queues {
+		if strings.HasPrefix(q.Name, b.Name("reply.")) {
+			names = append(names, q.Name)
+		}
+	}
+	return names
+}

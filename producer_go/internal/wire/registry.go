@@ -176,9 +176,6 @@ const MaxSafeIntInFloat = 9007199254740992
 // DeliveryLimit is a limit in redeliveries: Redeliveries after which the broker itself dead-letters a message. Workers replace it by a fresh copy long before (REFRESH_AFTER).
 const DeliveryLimit = 20
 
-// CrashLimit is a limit in deliveries: Deliveries after which a job whose child died is dead-lettered instead of given back.
-const CrashLimit = 3
-
 // RefreshAfter is a limit in deliveries: Deliveries of one message after which a worker replaces it by a fresh copy, which from then on runs alone in the quarantine slot.
 const RefreshAfter = 5
 

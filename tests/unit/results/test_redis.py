@@ -1,4 +1,7 @@
-"""RedisResults: a write is told of when it is certain, however long Redis is away. Redis is played by hand."""
+"""RedisResults: a call is told of when it is certain, however long Redis is away. Redis is played by hand.
+
+What the script does is tested against a real Redis in tests/conformance.
+"""
 
 from __future__ import annotations
 
@@ -30,32 +33,43 @@ class FakeRedis:
     def __init__(self, store: RedisResults) -> None:
         self.calls: list[list[Kept]] = []
         self.away: BaseException | None = None
-        self._keys: set[str] = set()
-        store._keep = cast("Any", self)
+        self.kept: dict[str, bytes] = {}
+        store._script = cast("Any", self)
 
-    async def __call__(self, keys: list[str], arguments: list[Any]) -> list[int]:
+    async def __call__(self, keys: list[str], arguments: list[Any]) -> list[Any]:
         ttl_ms, *rest = arguments
         rows = batched_by_three(rest)
         self.calls.append([(key, ttl_ms, *row) for key, row in zip(keys, rows, strict=True)])
         await asyncio.sleep(0)
         if self.away is not None:
             raise self.away
-        answers = [int(key not in self._keys) for key in keys]
-        self._keys.update(keys)
-        return answers
+        return [self._answer(key, body) for key, (body, _, _) in zip(keys, rows, strict=True)]
+
+    def _answer(self, key: str, body: bytes) -> Any:
+        if not body:
+            return self.kept.get(key)
+        return int(self.kept.setdefault(key, body) == body)
 
 
 class Stage:
-    """A store, its Redis, and what became of the writes."""
+    """A store, its Redis, and what became of the calls."""
 
     def __init__(self) -> None:
         self.store = RedisResults("redis://127.0.0.1:1", namespace="acme", ttl_ms=60_000)
         self.redis = FakeRedis(self.store)
         self.told: list[tuple[int, bool]] = []
+        self.found: list[tuple[int, bytes | None]] = []
 
     def put(self, *numbers: int, body: bytes = b"result", reply_to: str | None = None) -> None:
         for number in numbers:
             self.store.put(job_id(number), body, reply_to, self._noting(number))
+
+    def find(self, *numbers: int) -> None:
+        for number in numbers:
+            self.store.find(job_id(number), self._finding(number))
+
+    def _finding(self, number: int) -> Callable[[bytes | None], None]:
+        return lambda body: self.found.append((number, body))
 
     def _noting(self, number: int) -> Callable[[bool], None]:
         return lambda first: self.told.append((number, first))
@@ -63,13 +77,16 @@ class Stage:
     async def until_told(self, count: int) -> None:
         await until(lambda: len(self.told) >= count)
 
+    async def until_found(self, count: int) -> None:
+        await until(lambda: len(self.found) >= count)
+
 
 def staged(test: Callable[[Stage], Coroutine[Any, Any, None]]) -> Stage:
     """Run a test on a store that is open."""
 
     async def run() -> Stage:
         stage = Stage()
-        stage.store.up = True
+        stage.store.trouble = None
         stage.store._task = asyncio.create_task(stage.store._run())
         try:
             await test(stage)
@@ -114,7 +131,7 @@ def test_the_first_result_of_a_job_stays_and_a_later_one_is_told_so() -> None:
     async def test(stage: Stage) -> None:
         stage.put(1, 2)
         await stage.until_told(2)
-        stage.put(1)
+        stage.put(1, body=b"another run's")
         await stage.until_told(3)
 
     assert staged(test).told == [(1, True), (2, True), (1, False)]
@@ -155,7 +172,12 @@ def test_a_call_is_bounded_in_number_and_in_bytes() -> None:
         exceptions.ConnectionError("gone"),
         exceptions.TimeoutError("slow"),
         exceptions.ReadOnlyError("a replica"),
-        exceptions.OutOfMemoryError("full"),
+        exceptions.OutOfMemoryError("command not allowed when used memory > 'maxmemory'."),
+        exceptions.ResponseError("MISCONF Errors writing to the AOF file: No space left on device"),
+        exceptions.BusyLoadingError("Redis is loading the dataset in memory"),
+        exceptions.AuthenticationError("invalid username-password pair or user is disabled."),
+        exceptions.NoPermissionError("this user has no permissions to run the 'publish' command"),
+        AttributeError("a defect of the client's"),
         ConnectionResetError(),
         TimeoutError(),
     ],
@@ -191,6 +213,7 @@ def test_a_store_that_cannot_write_says_so() -> None:
         stage.redis.away = exceptions.ConnectionError("gone")
         stage.put(1)
         await until(lambda: not stage.store.up)
+        assert stage.store.trouble == "gone"
         assert stage.store.pending == 1
 
     assert staged(test).told == []
@@ -224,6 +247,76 @@ def test_what_is_put_while_a_call_is_under_way_goes_with_the_next() -> None:
         await stage.until_told(2)
 
     assert [len(call) for call in staged(test).redis.calls] == [1, 1]
+
+
+def test_a_look_up_finds_what_is_kept_and_nothing_else() -> None:
+    async def test(stage: Stage) -> None:
+        stage.put(1)
+        await stage.until_told(1)
+        stage.find(1, 2)
+        assert stage.store.pending == 2
+        await stage.until_found(2)
+        assert stage.store.pending == 0
+
+    assert staged(test).found == [(1, b"result"), (2, None)]
+
+
+def test_a_look_up_goes_with_the_writes_of_its_turn_and_sees_those_before_it() -> None:
+    async def test(stage: Stage) -> None:
+        # Given more writes than one call may have, then a look-up of the last of them
+        stage.put(*range(300))
+        stage.find(299)
+        await stage.until_found(1)
+
+    # Then it has not overtaken them
+    stage = staged(test)
+    assert stage.found == [(299, b"result")]
+    assert [len(call) for call in stage.redis.calls] == [256, 45]
+
+
+def test_a_look_up_is_bounded_like_the_longest_results() -> None:
+    """Each may bring a result of many kilobytes."""
+
+    async def test(stage: Stage) -> None:
+        stage.find(*range(100))
+        await stage.until_found(100)
+
+    assert max(len(call) for call in staged(test).redis.calls) <= 16
+
+
+def test_a_look_up_waits_while_redis_is_away() -> None:
+    """Taking silence for 'there is none' would run a job that has ended."""
+
+    async def test(stage: Stage) -> None:
+        # Given a Redis that holds a result and goes away
+        stage.put(1)
+        await stage.until_told(1)
+        stage.redis.away = exceptions.ConnectionError("gone")
+
+        # When it is looked up
+        stage.find(1)
+        await until(lambda: len(stage.redis.calls) >= 4)
+
+        # Then nobody is told until it is back
+        assert stage.found == []
+        assert not stage.store.up
+        stage.redis.away = None
+        await stage.until_found(1)
+        assert stage.store.up
+
+    assert staged(test).found == [(1, b"result")]
+
+
+def test_an_outage_is_seen_while_there_is_nothing_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_IDLE_S", 0.005)
+
+    async def test(stage: Stage) -> None:
+        stage.redis.away = exceptions.ConnectionError("gone")
+        await until(lambda: not stage.store.up)
+        stage.redis.away = None
+        await until(lambda: stage.store.up)
+
+    assert staged(test).told == []
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ from typing import Any, Final, NamedTuple
 from penstock.domain.binding import InvalidArgs
 from penstock.domain.context import CurrentJob, running
 from penstock.domain.outcome import OutcomeKind
+from penstock.domain.retry import Reject
 from penstock.queue import Queue, Task
 from penstock.wire.failure import Failure, WireError
 from penstock.wire.job import Job, decode_job
@@ -27,6 +28,8 @@ class Mirrors(NamedTuple):
     attempt: int
     version: int | None
     deadline: int | None
+    fence: int
+    failures: int
 
 
 @dataclass(slots=True)
@@ -39,6 +42,8 @@ class _Ended:
     delay_s: float | None = None
     trace: str | None = None
     version: int | None = None
+    #: Attempts that were made in the slot, the last one included.
+    tries: int = 1
 
 
 class _Refused(Exception):  # noqa: N818 -- control flow inside this file
@@ -75,7 +80,8 @@ class Executor:
         result = self._encode(mirrors, ended, started_at, run_s)
         answer: list[Any] = [ended.kind.value, int(run_s * 1e6)]
         if failure := ended.failure:
-            answer += [str(failure.code), failure.message, failure.retryable, ended.delay_s, ended.trace]
+            said = (str(failure.code), failure.message, failure.retryable, failure.exc_type)
+            answer += [*said, ended.delay_s, ended.trace, ended.tries]
         return answer, result
 
     def _attempt(self, mirrors: Mirrors, body: bytes) -> _Ended:
@@ -85,14 +91,23 @@ class Executor:
             positional, keywords = _bind(task, job)
         except _Refused as refused:
             return refused.ended
-        token = running.set(_context(job, mirrors.attempt))
+        tries = 0
+
+        def call() -> Any:
+            nonlocal tries
+            token = running.set(_context(job, mirrors, tries))
+            tries += 1
+            try:
+                return task.function(*positional, **keywords)
+            finally:
+                running.reset(token)
+
         try:
-            ended = _Ended(OutcomeKind.SUCCEEDED, task.function(*positional, **keywords))
+            ended = _Ended(OutcomeKind.SUCCEEDED, _in_slot(task, mirrors)(call) if task.retry.in_slot else call())
         except BaseException as error:  # noqa: BLE001 -- user code may raise anything, SystemExit and a Rust panic included
-            ended = _raised(error, task, mirrors)
-        finally:
-            running.reset(token)
+            ended = _raised(error, task, mirrors, tries)
         ended.version = job.tv
+        ended.tries = tries
         return ended
 
     def _task(self, mirrors: Mirrors) -> Task:
@@ -126,27 +141,27 @@ class Executor:
         return job
 
     def _encode(self, mirrors: Mirrors, ended: _Ended, started_at: float, run_s: float) -> bytes:
-        """The result.v1; a value that cannot travel turns a success into a failure."""
-        tried = ended.kind in (OutcomeKind.SUCCEEDED, OutcomeKind.RAISED)
+        """The result.v1 of a success; nothing for a failure, whose result the parent writes.
+
+        A value that cannot travel turns a success into a failure.
+        """
+        if ended.failure is not None:
+            return b""
         result = Result(
             job_id=mirrors.job_id,
             task=mirrors.task,
             tv=ended.version or mirrors.version or 1,
-            attempt=mirrors.attempt if tried else 0,
-            started_at=int(started_at * 1000) if tried else None,
+            attempt=mirrors.attempt + ended.tries - 1,
+            started_at=int(started_at * 1000),
             finished_at=int((started_at + run_s) * 1000),
             worker=self._worker,
             value=ended.value,
-            error=ended.failure,
         )
         try:
             return encode_result(result, max_bytes=self._max_body_bytes)
-        except BaseException as error:
-            if ended.failure is not None:
-                raise
-            ended.kind, ended.value = OutcomeKind.RAISED, None
-            ended.failure = _unfit(error)
-            return self._encode(mirrors, ended, started_at, run_s)
+        except BaseException as error:  # noqa: BLE001 -- reading a value may run user code
+            ended.kind, ended.failure = OutcomeKind.RAISED, _unfit(error)
+            return b""
 
 
 def _unfit(error: BaseException) -> Failure:
@@ -164,21 +179,37 @@ def _bind(task: Task, job: Job) -> tuple[list[Any], dict[str, Any]]:
         raise _Refused(ErrorCode.INVALID_ARGS, str(error)) from None
 
 
-def _context(job: Job, attempt: int) -> CurrentJob:
-    return CurrentJob(id=job.id, task=job.task, attempt=attempt, deadline_ms=job.deadline, meta=job.meta)
+def _in_slot(task: Task, mirrors: Mirrors) -> Any:
+    return task.retry.in_slot_retrying(
+        attempt=mirrors.attempt,
+        failures=mirrors.failures,
+        seed=mirrors.job_id,
+        deadline_ms=mirrors.deadline,
+    )
 
 
-def _raised(error: BaseException, task: Task, mirrors: Mirrors) -> _Ended:
+def _context(job: Job, mirrors: Mirrors, tries: int) -> CurrentJob:
+    return CurrentJob(
+        id=job.id,
+        task=job.task,
+        attempt=mirrors.attempt + tries,
+        fence=mirrors.fence,
+        deadline_ms=job.deadline,
+        meta=job.meta,
+    )
+
+
+def _raised(error: BaseException, task: Task, mirrors: Mirrors, tries: int) -> _Ended:
     """An exception as the caller may see it (type and text) and as the log needs it (the traceback)."""
     policy = task.retry
-    retryable = policy.attempts > 1 and policy.retries(error)
+    retryable = policy.retries(error)
     failure = Failure(
-        code=ErrorCode.TASK_ERROR,
+        code=ErrorCode.REJECTED if isinstance(error, Reject) else ErrorCode.TASK_ERROR,
         message=_text(error),
         retryable=retryable,
         exc_type=type(error).__name__,
     )
-    delay_s = policy.delay(mirrors.attempt, mirrors.job_id) if retryable else None
+    delay_s = policy.wait_after(error, mirrors.attempt + tries - 1, mirrors.job_id) if retryable else None
     return _Ended(OutcomeKind.RAISED, failure=failure, delay_s=delay_s, trace=_trace(error))
 
 
@@ -194,6 +225,8 @@ def _text(error: BaseException) -> str:
 
 def _trace(error: BaseException) -> str:
     """The traceback from the task's own frame on."""
-    frames = traceback.extract_tb(error.__traceback__)[1:]
-    lines = ["Traceback (most recent call last):\n", *traceback.format_list(frames)]
+    frames = traceback.extract_tb(error.__traceback__)
+    # Tries within the slot go through tenacity: what lies before the call of the task is ours.
+    called = max((i for i, frame in enumerate(frames) if frame.filename == __file__), default=-1)
+    lines = ["Traceback (most recent call last):\n", *traceback.format_list(frames[called + 1 :])]
     return "".join([*lines, *traceback.format_exception_only(error)])[-_TRACEBACK_BYTES:].rstrip()
