@@ -21,7 +21,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -33,6 +33,7 @@ from ops.dev.private import Janitor  # noqa: E402
 from ops.dev.say import say  # noqa: E402
 from tests.chaos import hosts  # noqa: E402
 from tests.chaos.faults import FAULTS  # noqa: E402
+from tests.chaos.results import read_results  # noqa: E402
 from tests.chaos.rig import Rig  # noqa: E402
 from tests.chaos.run import Order, Outcome, Run  # noqa: E402
 from tests.helpers.go import build  # noqa: E402
@@ -182,14 +183,6 @@ def sentence(line: dict[str, Any]) -> str:
         f"{line['executed_again']} executed again, back in {line.get('recovery_s')} s; "
         f"{line['took_s']} s{'; VIOLATIONS ' + str(line['violations']) if line['violations'] else ''}"
     )
-
-
-def read_results(paths: Iterable[Path]) -> Iterator[dict[str, Any]]:
-    """The lines of result files; one that does not exist has none."""
-    for path in paths:
-        if path.exists():
-            for text in path.read_text().splitlines():
-                yield json.loads(text)
 
 
 def _head(order: Order) -> dict[str, Any]:

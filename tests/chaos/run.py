@@ -42,6 +42,14 @@ class Order:
         """The faults as the command line takes them."""
         return "+".join(self.faults) or "none"
 
+    @property
+    def repeat(self) -> str:
+        """The command that does it again."""
+        return (
+            f"python tests/chaos/campaign.py --series {self.series} --fault {self.name} --seed {self.seed} "
+            f"--jobs {self.jobs}"
+        )
+
 
 @dataclass(slots=True)
 class Outcome:
