@@ -90,7 +90,7 @@ func (l *load) enqueue(ctx context.Context, job planned) {
 	l.journal.write(line{Event: "begin", ID: job.ID})
 	patience, cancel := context.WithTimeout(ctx, time.Duration(job.PatienceMS)*time.Millisecond)
 	defer cancel()
-	handle, err := l.client.Enqueue(patience, wanted)
+	handle, err := l.insist(patience, wanted)
 	switch {
 	case err == nil:
 		l.journal.write(line{Event: "accepted", ID: job.ID})
@@ -99,6 +99,21 @@ func (l *load) enqueue(ctx context.Context, job planned) {
 		l.journal.write(line{Event: "unknown", ID: job.ID, Why: err.Error()})
 	default:
 		l.journal.write(line{Event: "refused", ID: job.ID, Why: err.Error()})
+	}
+}
+
+// insist enqueues a job until the queue has room for it, as long as its caller has patience.
+func (l *load) insist(ctx context.Context, job penstock.Job) (*penstock.Handle, error) {
+	for {
+		handle, err := l.client.Enqueue(ctx, job)
+		if !errors.Is(err, penstock.ErrRefused) || errors.Is(err, penstock.ErrUnknown) {
+			return handle, err
+		}
+		select {
+		case <-time.After(100 * time.Millisecond):
+		case <-ctx.Done():
+			return nil, err
+		}
 	}
 }
 
