@@ -38,6 +38,9 @@ from tests.chaos.rig import Rig  # noqa: E402
 from tests.chaos.run import Order, Outcome, Run  # noqa: E402
 from tests.helpers.go import build  # noqa: E402
 
+#: How long an interrupted run may take to end its processes and servers, in seconds.
+CLEAN_UP_S = 90
+
 
 def orders(runs: int, series: Iterable[str], jobs: int, seed: int) -> list[Order]:
     """The runs of a campaign: every fault alone as often as it fits into half of them, then pairs."""
@@ -92,7 +95,13 @@ def _on_two_hosts() -> int:
     if why := hosts.impossible():
         say("chaos", f"partition: skipped, {why}")
         return 0
-    return subprocess.run([*hosts.ALONE, sys.executable, *sys.argv, "--two-hosts"], check=False).returncode
+    process = subprocess.Popen([*hosts.ALONE, sys.executable, *sys.argv, "--two-hosts"])
+    try:
+        return process.wait()
+    except KeyboardInterrupt:
+        process.send_signal(signal.SIGINT)  # where there is no terminal that has sent it to both
+        process.wait(CLEAN_UP_S)
+        raise
 
 
 def _make(todo: list[Order], options: argparse.Namespace) -> int:

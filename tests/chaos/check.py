@@ -26,6 +26,9 @@ MAY_FAIL_WITH = {
     "eats": {"CHILD_LOST"},
 }
 MUST_FAIL = frozenset(MAY_FAIL_WITH) - {"late"}
+#: Most jobs that a worker has in hand, and a producer at once without confirm.
+IN_HAND = 516
+UNCONFIRMED = 64
 #: Kinds whose executions end the child, so that a repeat with the same attempt says nothing of us.
 SUICIDAL = frozenset({"crashes", "crashes_once", "hangs", "eats"})
 
@@ -73,6 +76,7 @@ def judge(jobs: Sequence[Job], evidence: Evidence) -> Verdict:
     for queue, count in sorted(evidence.left.items()):
         if count:
             verdict.violations.append(f"{count} messages are left in {queue}")
+    _judge_repeats(evidence, verdict)
     verdict.violations += [f"a process is left: {process}" for process in evidence.stray]
     return verdict
 
@@ -136,6 +140,18 @@ def _count_executions(job: Job, executions: Sequence[Execution], verdict: Verdic
     verdict.executed_again += repeats(executions)
     most = max(Counter(execution.attempt for execution in executions).values())
     verdict.most_executions = max(verdict.most_executions, most)
+
+
+def _judge_repeats(evidence: Evidence, verdict: Verdict) -> None:
+    most = 1 + evidence.disruptions + evidence.republications
+    again = evidence.disruptions * IN_HAND + evidence.republications * UNCONFIRMED
+    cause = (
+        f"{evidence.disruptions} times a worker lost its deliveries, {evidence.republications} a producer its confirms"
+    )
+    if verdict.most_executions > most:
+        verdict.violations.append(f"an attempt was run {verdict.most_executions} times, though but {cause}")
+    if verdict.executed_again > again:
+        verdict.violations.append(f"{verdict.executed_again} executions too many, though but {cause}")
 
 
 def _judge_end(
