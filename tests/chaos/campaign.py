@@ -5,7 +5,7 @@
 
 The first form makes every fault alone and then pairs of them, half of the runs on each series; started again
 with the same file it goes on where it was. The second repeats one run. A run that breaks the law keeps its ledgers
-and logs, and the exit code is 1.
+and logs, as does one that is repeated; the exit code is 1.
 """
 
 from __future__ import annotations
@@ -148,8 +148,8 @@ def campaign(
                 with options.out.open("a") as file:
                     file.write(json.dumps(line) + "\n")
             say("chaos", f"{number}/{len(todo)} {series} {order.name} seed {order.seed}: {sentence(line)}")
-            if outcome.verdict.violations:
-                bad += 1
+            bad += bool(outcome.verdict.violations)
+            if outcome.verdict.violations or options.fault:
                 kept = Path(options.keep) / f"{series}-{order.seed}-{order.name}-{int(time.time())}"
                 shutil.copytree(place, kept)
                 (kept / "result.json").write_text(json.dumps(line, indent=1))
@@ -225,7 +225,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--minutes", type=float, default=120, help="begin no run after so many minutes")
     parser.add_argument("--two-hosts", action="store_true", help=argparse.SUPPRESS)
     parser.add_argument(
-        "--keep", default=tempfile.gettempdir() + "/penstock-chaos-kept", help="where bad runs are kept"
+        "--keep", default=tempfile.gettempdir() + "/penstock-chaos-kept", help="where bad and repeated runs are kept"
     )
     return parser
 

@@ -58,6 +58,8 @@ class Verdict:
     dead_twice: int = 0
     #: Jobs that failed though their kind succeeds, by code: a fault cost them their budget.
     unexpected: Counter[str] = field(default_factory=Counter)
+    #: The same in words.
+    surprises: list[str] = field(default_factory=list)
     violations: list[str] = field(default_factory=list)
 
 
@@ -166,6 +168,7 @@ def _judge_end(
             wrong("it succeeded, which it cannot")
         if result.nonce is None and result.code not in allowed:
             verdict.unexpected[result.code] += 1
+            verdict.surprises.append(f"{job.id} ({job.kind}, {job.mode}) ended with {result.code}: {result.message}")
         died = result.nonce is None and result.code not in NOT_KEPT
         if died and not dead:
             wrong(f"it ended with {result.code} and is not in the dead queue")

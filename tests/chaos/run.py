@@ -143,7 +143,7 @@ class Run:
             "ended_s": round(ended_s, 1),
             "took_s": round(time.monotonic() - began, 1),
         }
-        return Outcome(verdict, evidence.journal, numbers, self._notes + self._world.surprises)
+        return Outcome(verdict, evidence.journal, numbers, self._notes + self._world.surprises + verdict.surprises[:5])
 
     # ── the acts ────────────────────────────────────────────────────────────────────────────────
 
