@@ -5,7 +5,7 @@
 
 The first form makes every fault alone and then pairs of them, half of the runs on each series; started again
 with the same file it goes on where it was. The second repeats one run. A run that breaks the law keeps its ledgers
-and logs, and the exit code is 1.
+and logs, as does one that is repeated; the exit code is 1.
 """
 
 from __future__ import annotations
@@ -37,6 +37,9 @@ from tests.chaos.results import read_results  # noqa: E402
 from tests.chaos.rig import Rig  # noqa: E402
 from tests.chaos.run import Order, Outcome, Run  # noqa: E402
 from tests.helpers.go import build  # noqa: E402
+
+#: How long an interrupted run may take to end its processes and servers, in seconds.
+CLEAN_UP_S = 90
 
 
 def orders(runs: int, series: Iterable[str], jobs: int, seed: int) -> list[Order]:
@@ -92,7 +95,13 @@ def _on_two_hosts() -> int:
     if why := hosts.impossible():
         say("chaos", f"partition: skipped, {why}")
         return 0
-    return subprocess.run([*hosts.ALONE, sys.executable, *sys.argv, "--two-hosts"], check=False).returncode
+    process = subprocess.Popen([*hosts.ALONE, sys.executable, *sys.argv, "--two-hosts"])
+    try:
+        return process.wait()
+    except KeyboardInterrupt:
+        process.send_signal(signal.SIGINT)  # where there is no terminal that has sent it to both
+        process.wait(CLEAN_UP_S)
+        raise
 
 
 def _make(todo: list[Order], options: argparse.Namespace) -> int:
@@ -139,8 +148,8 @@ def campaign(
                 with options.out.open("a") as file:
                     file.write(json.dumps(line) + "\n")
             say("chaos", f"{number}/{len(todo)} {series} {order.name} seed {order.seed}: {sentence(line)}")
-            if outcome.verdict.violations:
-                bad += 1
+            bad += bool(outcome.verdict.violations)
+            if outcome.verdict.violations or options.fault:
                 kept = Path(options.keep) / f"{series}-{order.seed}-{order.name}-{int(time.time())}"
                 shutil.copytree(place, kept)
                 (kept / "result.json").write_text(json.dumps(line, indent=1))
@@ -216,7 +225,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--minutes", type=float, default=120, help="begin no run after so many minutes")
     parser.add_argument("--two-hosts", action="store_true", help=argparse.SUPPRESS)
     parser.add_argument(
-        "--keep", default=tempfile.gettempdir() + "/penstock-chaos-kept", help="where bad runs are kept"
+        "--keep", default=tempfile.gettempdir() + "/penstock-chaos-kept", help="where bad and repeated runs are kept"
     )
     return parser
 

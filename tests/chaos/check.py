@@ -26,6 +26,9 @@ MAY_FAIL_WITH = {
     "eats": {"CHILD_LOST"},
 }
 MUST_FAIL = frozenset(MAY_FAIL_WITH) - {"late"}
+#: Most jobs that a worker has in hand, and a producer at once without confirm.
+IN_HAND = 516
+UNCONFIRMED = 64
 #: Kinds whose executions end the child, so that a repeat with the same attempt says nothing of us.
 SUICIDAL = frozenset({"crashes", "crashes_once", "hangs", "eats"})
 
@@ -55,6 +58,8 @@ class Verdict:
     dead_twice: int = 0
     #: Jobs that failed though their kind succeeds, by code: a fault cost them their budget.
     unexpected: Counter[str] = field(default_factory=Counter)
+    #: The same in words.
+    surprises: list[str] = field(default_factory=list)
     violations: list[str] = field(default_factory=list)
 
 
@@ -73,6 +78,7 @@ def judge(jobs: Sequence[Job], evidence: Evidence) -> Verdict:
     for queue, count in sorted(evidence.left.items()):
         if count:
             verdict.violations.append(f"{count} messages are left in {queue}")
+    _judge_repeats(evidence, verdict)
     verdict.violations += [f"a process is left: {process}" for process in evidence.stray]
     return verdict
 
@@ -138,6 +144,18 @@ def _count_executions(job: Job, executions: Sequence[Execution], verdict: Verdic
     verdict.most_executions = max(verdict.most_executions, most)
 
 
+def _judge_repeats(evidence: Evidence, verdict: Verdict) -> None:
+    most = 1 + evidence.disruptions + evidence.republications
+    again = evidence.disruptions * IN_HAND + evidence.republications * UNCONFIRMED
+    cause = (
+        f"{evidence.disruptions} times a worker lost its deliveries, {evidence.republications} a producer its confirms"
+    )
+    if verdict.most_executions > most:
+        verdict.violations.append(f"an attempt was run {verdict.most_executions} times, though but {cause}")
+    if verdict.executed_again > again:
+        verdict.violations.append(f"{verdict.executed_again} executions too many, though but {cause}")
+
+
 def _judge_end(
     job: Job, visible: Sequence[Seen], dead: Sequence[str], verdict: Verdict, *, wrong: Callable[[str], None]
 ) -> None:
@@ -150,6 +168,7 @@ def _judge_end(
             wrong("it succeeded, which it cannot")
         if result.nonce is None and result.code not in allowed:
             verdict.unexpected[result.code] += 1
+            verdict.surprises.append(f"{job.id} ({job.kind}, {job.mode}) ended with {result.code}: {result.message}")
         died = result.nonce is None and result.code not in NOT_KEPT
         if died and not dead:
             wrong(f"it ended with {result.code} and is not in the dead queue")

@@ -46,7 +46,9 @@ class Journal:
     jobs: dict[str, Told] = field(default_factory=dict)
     #: Replies that it dropped, because nobody waited for them (any more).
     dropped: int = 0
-    ended: bool = False
+    #: How often it reconnected, and how often the broker refused a job.
+    reconnects: int = 0
+    refusals: int = 0
 
     def told(self, job_id: str) -> Told:
         """What is known of a job."""
@@ -74,6 +76,9 @@ class Evidence:
     dead: Mapping[str, list[str]]
     #: Messages that are left in other queues, by queue.
     left: Mapping[str, int]
+    #: How often a worker lost all that it had in hand, and a producer the confirms of what it had published.
+    disruptions: int = 0
+    republications: int = 0
     #: Processes that outlived the run.
     stray: tuple[str, ...] = ()
 
@@ -94,7 +99,8 @@ def _enter(journal: Journal, line: Mapping[str, Any]) -> None:
     event = line["e"]
     if event == "end":
         journal.dropped += line.get("dropped", 0)
-        journal.ended = True
+        journal.reconnects += line.get("reconnects", 0)
+        journal.refusals += line.get("refusals", 0)
         return
     told = journal.told(line["id"])
     if event in ("accepted", "refused", "unknown"):

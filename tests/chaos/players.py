@@ -9,8 +9,14 @@ import threading
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
+from ops.dev.private import Janitor
 from tests.helpers.worker import ROOT, WorkerProcess
+
+#: A command that becomes a player, in a process group of its own: a Ctrl-C is for the orchestrator, and what it
+#: leaves behind when it is killed itself is the janitor's.
+OWN_GROUP = ("setsid",)
 
 #: Most restarts of one player in a run; more is a crash loop, and the run is over.
 RESTARTS = 20
@@ -24,9 +30,17 @@ class WorkerPlayer:
     """One worker and its successors. All methods may be called from any thread."""
 
     def __init__(
-        self, name: str, folder: Path, arguments: tuple[str, ...], environment: dict[str, str], prefix: tuple[str, ...]
+        self,
+        name: str,
+        folder: Path,
+        arguments: tuple[str, ...],
+        *,
+        environment: dict[str, str],
+        prefix: tuple[str, ...],
+        janitor: Janitor,
     ) -> None:
         self.name = name
+        self._janitor = janitor
         self._folder = folder
         self._arguments = arguments
         self._environment = environment
@@ -51,9 +65,10 @@ class WorkerPlayer:
                     "--name",
                     f"{self.name}-{life}",
                     environment=self._environment,
-                    prefix=self._prefix,
+                    prefix=(*OWN_GROUP, *self._prefix),
                 )
             )
+            self._janitor.note(f"group {self.now.process.pid}")
 
     @property
     def now(self) -> WorkerProcess:
@@ -81,8 +96,12 @@ class WorkerPlayer:
         """SIGKILL; it is started again at once."""
         with self._lock:
             self.now.process.kill()
-            self.now.process.wait(10)
+            self._collect()
             self.start()
+
+    def _collect(self) -> None:
+        self._janitor.note(f"forget group {self.now.process.pid}")
+        self.now.process.wait(10)
 
     def signal(self, number: signal.Signals) -> None:
         """A signal to the parent process alone."""
@@ -122,20 +141,27 @@ class WorkerPlayer:
             return process.wait(seconds)
         except subprocess.TimeoutExpired:
             process.kill()
-            process.wait(10)
             return None
+        finally:
+            self._collect()
 
-    def log(self) -> str:
-        """What all its lives have written."""
-        return "".join(life.log for life in self._lives)
+    @property
+    def lives(self) -> int:
+        """How often it has been started."""
+        return len(self._lives)
+
+    def records(self, event: str) -> list[dict[str, Any]]:
+        """Log records of one event, of all its lives."""
+        return [record for life in self._lives for record in life.records(event)]
 
 
 class ProducerPlayer:
     """The Go producer and its successors, which share a plan and a journal."""
 
-    def __init__(self, command: list[str], folder: Path, environment: Mapping[str, str]) -> None:
+    def __init__(self, command: list[str], folder: Path, environment: Mapping[str, str], janitor: Janitor) -> None:
         self.name = "producer"
-        self._command = command
+        self._command = [*OWN_GROUP, *command]
+        self._janitor = janitor
         self._log = folder / "producer.log"
         self._environment = {**os.environ, **environment}
         self._lock = threading.RLock()
@@ -152,6 +178,16 @@ class ProducerPlayer:
             self._process = subprocess.Popen(
                 self._command, cwd=ROOT, env=self._environment, stdout=log, stderr=subprocess.STDOUT
             )
+            self._janitor.note(f"group {self._process.pid}")
+
+    def _collect(self, process: subprocess.Popen[bytes]) -> None:
+        self._janitor.note(f"forget group {process.pid}")
+        process.wait(10)
+
+    @property
+    def alive(self) -> bool:
+        """Whether it runs."""
+        return self._process is not None and self._process.poll() is None
 
     @property
     def ended(self) -> bool:
@@ -165,13 +201,15 @@ class ProducerPlayer:
                 self.surprises.append(f"the producer ended with status {self._process.returncode}")
                 self.start()
 
-    def kill(self) -> None:
-        """SIGKILL; it is started again at once. One that has ended is left alone."""
+    def kill(self) -> bool:
+        """SIGKILL; it is started again at once. One that has ended is left alone; returns whether it ran."""
         with self._lock:
-            if self._process is not None and self._process.poll() is None:
-                self._process.kill()
-                self._process.wait(10)
-                self.start()
+            if self._process is None or self._process.poll() is not None:
+                return False
+            self._process.kill()
+            self._collect(self._process)
+            self.start()
+            return True
 
     def signal(self, number: signal.Signals) -> None:
         """A signal to it."""
@@ -187,11 +225,10 @@ class ProducerPlayer:
             return
         process.send_signal(signal.SIGCONT)
         process.terminate()
-        try:
+        with suppress(subprocess.TimeoutExpired):
             process.wait(10)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait(10)
+        process.kill()
+        self._collect(process)
 
 
 def marked(mark: str) -> list[str]:

@@ -28,6 +28,7 @@ class Rig:
 
     def __init__(self, series: str, janitor: Janitor, hosts: TwoHosts | None = None) -> None:
         self.series = series
+        self.janitor = janitor
         #: Where the clients live; None: here.
         self.hosts = hosts
         self.broker = new_broker(series, janitor)

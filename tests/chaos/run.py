@@ -133,6 +133,9 @@ class Run:
         verdict.violations += [f"what failed by itself: {text}" for text in self._notes if text.startswith("fault ")]
         numbers = {
             "workers": self._workers,
+            "harmless": [item.name for item in self._scheduled if item.fault.harmless],
+            "disruptions": evidence.disruptions,
+            "republications": evidence.republications,
             "windows": {item.name: [item.window.begin_s, item.window.hold_s] for item in self._scheduled},
             **self._recovery(evidence.executions),
             "replies_dropped": evidence.journal.dropped,
@@ -140,7 +143,7 @@ class Run:
             "ended_s": round(ended_s, 1),
             "took_s": round(time.monotonic() - began, 1),
         }
-        return Outcome(verdict, evidence.journal, numbers, self._notes + self._world.surprises)
+        return Outcome(verdict, evidence.journal, numbers, self._notes + self._world.surprises + verdict.surprises[:5])
 
     # ── the acts ────────────────────────────────────────────────────────────────────────────────
 
@@ -216,17 +219,23 @@ class Run:
     def _gather(self, left: dict[str, int]) -> Evidence:
         self._world.close()
         for item in self._scheduled:
-            if why := item.fault.finish(self._world):
-                self._notes.append(f"fault {item.name} had no effect: {why}")
+            item.fault.finish(self._world)
+            if item.fault.harmless:
+                self._notes.append(f"{item.name} harmed nobody: {item.fault.harmless}")
+        journal = read_journal(self._world.journal)
+        assert self._world.producer is not None
         dead: dict[str, list[str]] = {}
         for job_id, code in self._rig.take_dead():
             dead.setdefault(job_id, []).append(code)
         return Evidence(
-            journal=read_journal(self._folder / "journal.jsonl"),
+            journal=journal,
             executions=read_executions(self._folder),
             stored=dict(read_result(body) for body in self._rig.stored()),
             dead=dead,
             left=left,
+            disruptions=self._world.disruptions,
+            # A life that was killed has told nobody how often it reconnected.
+            republications=journal.reconnects + 2 * (self._world.producer.lives - 1),
             stray=tuple(marked(self._mark)),
         )
 

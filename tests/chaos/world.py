@@ -35,6 +35,7 @@ class World:
     ) -> None:
         self.rig = rig
         self.folder = folder
+        self.journal = folder / "journal.jsonl"
         self.mark = mark
         self.workers: list[WorkerPlayer] = []
         self.producer: ProducerPlayer | None = None
@@ -66,7 +67,14 @@ class World:
         }
         for _ in range(count):
             name = f"worker-{len(self.workers)}"
-            player = WorkerPlayer(name, self.folder, arguments, environment, self.rig.client_prefix)
+            player = WorkerPlayer(
+                name,
+                self.folder,
+                arguments,
+                environment=environment,
+                prefix=self.rig.client_prefix,
+                janitor=self.rig.janitor,
+            )
             self.workers.append(player)
             player.start()
 
@@ -78,7 +86,7 @@ class World:
             "-plan",
             str(self.folder / "plan.jsonl"),
             "-journal",
-            str(self.folder / "journal.jsonl"),
+            str(self.journal),
             "-namespace",
             self.rig.topology.namespace,
             "-rate",
@@ -91,7 +99,7 @@ class World:
             "PENSTOCK_REDIS_URL": self.url("producer", "redis"),
             "PENSTOCK_CHAOS_MARK": self.mark,
         }
-        self.producer = ProducerPlayer(command, self.folder, environment)
+        self.producer = ProducerPlayer(command, self.folder, environment, self.rig.janitor)
         self.producer.start()
 
     def set_clock(self, offset_s: float) -> None:
@@ -111,6 +119,22 @@ class World:
         """Ends that no fault explains."""
         found = [text for player in self.workers for text in player.surprises]
         return found + (self.producer.surprises if self.producer else [])
+
+    def logged(self, event: str) -> int:
+        """How many log records of an event the workers have written."""
+        return sum(len(player.records(event)) for player in self.workers)
+
+    @property
+    def disruptions(self) -> int:
+        """How often a worker lost all deliveries that it had in hand: with its life, connection or channel."""
+        lost = [
+            record
+            for player in self.workers
+            for record in player.records("amqp.disconnected")
+            if record["connection"] == "consume" and "reason" in record  # else it is an attempt that failed
+        ]
+        deaths = sum(player.lives - 1 for player in self.workers)
+        return len(lost) + deaths + self.logged("amqp.consumer_cancelled")
 
     def close(self) -> None:
         """End every process and forwarder of the run; twice is fine."""

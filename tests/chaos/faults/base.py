@@ -28,6 +28,8 @@ class Fault(ABC):
     two_hosts = False
     #: Decides what the fault leaves open; set before the first call.
     rng: random.Random
+    #: Why it harmed nobody, so that the run proves nothing of it; None: it did.
+    harmless: str | None = None
 
     def impossible(self, world: World) -> str | None:
         """Why it cannot be injected here; None: it can."""
@@ -46,7 +48,6 @@ class Fault(ABC):
         """Stop harming. Called once after `inject`."""
         del world
 
-    def finish(self, world: World) -> str | None:
-        """Look back, when the players have ended; returns why the run is no proof, None: it is one."""
+    def finish(self, world: World) -> None:
+        """Clear up and look back, when the players have ended."""
         del world
-        return None

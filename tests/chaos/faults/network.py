@@ -15,19 +15,23 @@ class _LinkFault(Fault):
         self.hold_s = (0.2, 5.0)
 
     def _forwarder(self, world: World) -> Forwarder:
-        return world.forwarders[self._link]
+        forwarder = world.forwarders[self._link]
+        if not forwarder.connections:
+            self.harmless = "there was no connection"
+        return forwarder
 
 
 class Cut(_LinkFault):
     """Every connection ends; sometimes no new one can be made for a while."""
 
     def inject(self, world: World) -> None:
+        forwarder = self._forwarder(world)
         if self.rng.random() < 0.5:
-            self._forwarder(world).refuse()
-        self._forwarder(world).cut()
+            forwarder.refuse()
+        forwarder.cut()
 
     def heal(self, world: World) -> None:
-        self._forwarder(world).refuse(False)
+        world.forwarders[self._link].refuse(False)
 
 
 class Stall(_LinkFault):
@@ -43,9 +47,10 @@ class Stall(_LinkFault):
         self._forwarder(world).stall(self.rng.choice([BOTH, (Direction.TO_SERVER,), (Direction.TO_CLIENT,)]))
 
     def heal(self, world: World) -> None:
+        forwarder = world.forwarders[self._link]
         if self._ends:
-            self._forwarder(world).cut()
-        self._forwarder(world).flow()
+            forwarder.cut()
+        forwarder.flow()
 
 
 class HalfClose(_LinkFault):

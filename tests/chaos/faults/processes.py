@@ -21,10 +21,12 @@ class KillChild(Fault):
     hold_s = (0.0, 0.0)
 
     def inject(self, world: World) -> None:
+        self.harmless = "there was no child"
         for _ in range(self.rng.randrange(1, 4)):
             if child := _any_child(world, self.rng):
                 with suppress(ProcessLookupError):
                     os.kill(child, signal.SIGKILL)
+                    self.harmless = None
 
 
 class KillWorker(Fault):
@@ -44,7 +46,8 @@ class KillProducer(Fault):
     hold_s = (0.0, 0.0)
 
     def inject(self, world: World) -> None:
-        _producer(world).kill()
+        if not _producer(world).kill():
+            self.harmless = "the producer had ended"
 
 
 class KillServer(Fault):
@@ -72,6 +75,8 @@ class StopChild(Fault):
 
     def inject(self, world: World) -> None:
         self._child = _any_child(world, self.rng)
+        if self._child is None:
+            self.harmless = "there was no child"
         self._signal(signal.SIGSTOP)
 
     def heal(self, world: World) -> None:
@@ -94,6 +99,8 @@ class StopPlayer(Fault):
 
     def inject(self, world: World) -> None:
         self._player = self.rng.choice(world.workers) if self.target == "worker" else _producer(world)
+        if not self._player.alive:
+            self.harmless = f"the {self.target} did not run"
         self._player.signal(signal.SIGSTOP)
 
     def heal(self, world: World) -> None:

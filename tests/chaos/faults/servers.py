@@ -8,6 +8,7 @@ import os
 import signal
 from typing import ClassVar
 
+from tests.chaos.evidence import read_journal
 from tests.chaos.faults.base import Fault
 from tests.chaos.plan import QUEUE
 from tests.chaos.world import HERE, World
@@ -35,6 +36,9 @@ class QueueFull(Fault):
     target = "broker"
     hold_s = (0.5, 3.0)
 
+    def impossible(self, world: World) -> str | None:
+        return None if world.rig.broker.folder else "RabbitMQ's settings cannot be changed here"
+
     def inject(self, world: World) -> None:
         for player in world.workers:
             player.signal(signal.SIGSTOP)
@@ -46,6 +50,10 @@ class QueueFull(Fault):
         world.rig.broker.control("clear_policy", "full")
         for player in world.workers:
             player.signal(signal.SIGCONT)
+
+    def finish(self, world: World) -> None:
+        if not read_journal(world.journal).refusals:
+            self.harmless = "nobody was refused"
 
 
 class ConsumerTimeout(Fault):
@@ -69,10 +77,10 @@ class ConsumerTimeout(Fault):
     def inject(self, world: World) -> None:
         del world  # the long jobs are in the plan
 
-    def finish(self, world: World) -> str | None:
+    def finish(self, world: World) -> None:
         self._set(world, consumer_timeout=1_800_000, channel_tick_interval=60_000)
-        cancelled = any("amqp.consumer_cancelled" in player.log() for player in world.workers)
-        return None if cancelled else "no delivery was held too long"
+        if not world.logged("amqp.consumer_cancelled"):
+            self.harmless = "no delivery was held too long"
 
     @staticmethod
     def _set(world: World, **values: int) -> None:
@@ -94,6 +102,10 @@ class RedisMemory(Fault):
     def heal(self, world: World) -> None:
         with contextlib.closing(world.rig.store()) as store:
             store.config_set("maxmemory", 0)
+
+    def finish(self, world: World) -> None:
+        if not world.logged("redis.unavailable"):
+            self.harmless = "nothing was written meanwhile"
 
 
 class RedisDisk(Fault):
@@ -120,3 +132,7 @@ class RedisDisk(Fault):
     def heal(self, world: World) -> None:
         assert world.rig.small_disk is not None
         (world.rig.small_disk / "balloon").unlink(missing_ok=True)
+
+    def finish(self, world: World) -> None:
+        if not world.logged("redis.unavailable"):
+            self.harmless = "nothing was written meanwhile"

@@ -20,6 +20,7 @@ type load struct {
 	journal  *journal
 	settings settings
 	awaited  sync.WaitGroup
+	refusals atomic.Int64 // answers of the broker that a queue is full
 }
 
 // answer is what the tasks return.
@@ -109,6 +110,7 @@ func (l *load) insist(ctx context.Context, job penstock.Job) (*penstock.Handle, 
 		if !errors.Is(err, penstock.ErrRefused) || errors.Is(err, penstock.ErrUnknown) {
 			return handle, err
 		}
+		l.refusals.Add(1)
 		select {
 		case <-time.After(100 * time.Millisecond):
 		case <-ctx.Done():

@@ -32,6 +32,8 @@ def verdict(
     gone: str | None = None,
     left: dict[str, int] | None = None,
     stray: tuple[str, ...] = (),
+    disruptions: int = 0,
+    republications: int = 0,
 ) -> Verdict:
     told = Told(enqueued=enqueued, results=list(replied), gone=gone)
     return judge(
@@ -43,6 +45,8 @@ def verdict(
             dead={one.id: list(dead)} if dead else {},
             left=left or {},
             stray=stray,
+            disruptions=disruptions,
+            republications=republications,
         ),
     )
 
@@ -114,8 +118,14 @@ def test_an_unknown_job_may_have_a_result_or_none(stored: Seen | None) -> None:
 
 def test_executions_beyond_one_for_each_attempt_are_counted() -> None:
     second = replace(ONCE, attempt=2)
-    found = verdict(job("flaky"), stored=A, executions=(ONCE, KILLED, ONCE, second))
+    found = verdict(job("flaky"), stored=A, executions=(ONCE, KILLED, ONCE, second), disruptions=2)
     assert (found.executed_again, found.most_executions, found.violations) == (2, 3, [])
+
+
+@pytest.mark.parametrize(("disruptions", "republications", "lawful"), [(0, 0, False), (1, 0, True), (0, 1, True)])
+def test_an_attempt_is_run_again_for_a_reason_only(disruptions: int, republications: int, lawful: bool) -> None:
+    found = verdict(job(), stored=A, executions=(ONCE, ONCE), disruptions=disruptions, republications=republications)
+    assert (not found.violations) is lawful
 
 
 def test_a_job_that_ended_dead_is_in_the_dead_queue() -> None:
