@@ -56,6 +56,7 @@ def test_a_waiting_copy_carries_the_job_and_what_changes() -> None:
     assert made.headers == {
         **TRACE,
         "x-attempt": 3,
+        "x-fence": 10_000,
         "x-not-before": 1_730_000_005_000,
         "x-repeat": 1,
         "x-replays": 2,

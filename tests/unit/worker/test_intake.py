@@ -308,8 +308,14 @@ def test_the_fence_grows_when_a_job_is_given_back_without_being_counted() -> Non
     assert fences == [10_000, 10_001, 10_002, 10_003]
 
 
+def test_the_fence_of_a_copy_is_above_that_of_the_delivery_for_which_it_stands() -> None:
+    """What was given back for nothing is not counted on the copy; only workers are believed."""
+    assert returned({"x-attempt": 1, "x-deliveries": 5, "x-fence": 10_007}).fence == 10_008
+    assert read(headers={"x-fence": 10_007}).fence == 10_000
+
+
 def test_the_fence_is_an_integer_that_any_store_can_compare() -> None:
-    most = returned({"x-replays": 2**62, "x-attempt": 2**62, "x-deliveries": 2**62})
+    most = returned({"x-replays": 2**62, "x-attempt": 2**62, "x-deliveries": 2**62, "x-fence": 2**63 - 1})
     assert 0 < most.fence < 2**63
 
 
