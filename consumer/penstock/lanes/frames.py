@@ -8,7 +8,7 @@ know; `body` is opaque. `number` ties an OUTCOME to its JOB.
     parent ──▶ child    BOOT     meta [target, worker, max_body_bytes]
     child  ──▶ parent   READY    meta []
     child  ──▶ parent   FAILED   meta [what happened]; the child then ends
-    parent ──▶ child    JOB      meta [task, job id, attempt, version?, deadline?]  body job.v1
+    parent ──▶ child    JOB      meta [task, job id, attempt, version?, deadline?, fence]  body job.v1
     child  ──▶ parent   OUTCOME  meta [kind, run_us, code, message, retryable, delay_s?, traceback?]  body result.v1
     child  ──▶ parent   CATALOG  meta [queues]; the child then ends
     parent closes                the child finishes the jobs that it has and ends

@@ -54,6 +54,7 @@ class ServedQueue:
             worker=worker,
             max_body_bytes=settings.max_body_bytes,
             on_outcome=self._ended,
+            on_unstarted=settlement.return_unstarted,
             on_broken=lambda why: shutdown.fail(WorkerError(why)),
         )
         self.pipeline = Pipeline(spec, intake, self.lane.submit, settlement, metrics)

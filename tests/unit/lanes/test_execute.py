@@ -46,7 +46,15 @@ def attempt(
     queue = Queue("stats", lane=Processes(1))
     queue.task(name="norm", **(task or {}))(function)
     executor = Executor(queue, worker=WORKER, max_body_bytes=max_body_bytes)
-    says = {"task": "stats.norm", "job_id": JOB_ID, "attempt": 1, "version": None, "deadline": None, **mirrors}
+    says = {
+        "task": "stats.norm",
+        "job_id": JOB_ID,
+        "attempt": 1,
+        "version": None,
+        "deadline": None,
+        "fence": 10_000,
+        **mirrors,
+    }
     return ran(executor, list(says.values()), job_body() if body is None else body)
 
 
@@ -278,7 +286,7 @@ def test_a_task_that_is_not_there_is_refused_with_those_that_are() -> None:
     executor = Executor(queue, worker=WORKER, max_body_bytes=MAX_BODY_BYTES)
 
     # When a job for another comes
-    answer = ran(executor, ["stats.other", JOB_ID, 1, None, None], job_body(task="stats.other"))
+    answer = ran(executor, ["stats.other", JOB_ID, 1, None, None, 10_000], job_body(task="stats.other"))
 
     # Then the answer names both
     refused(answer, "UNSUPPORTED_TASK", "stats.other: no such task", "stats.norm")

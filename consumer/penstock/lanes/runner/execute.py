@@ -27,6 +27,7 @@ class Mirrors(NamedTuple):
     attempt: int
     version: int | None
     deadline: int | None
+    fence: int
 
 
 @dataclass(slots=True)
