@@ -65,6 +65,7 @@ class ServedQueue:
             worker=worker,
             max_body_bytes=settings.max_body_bytes,
             on_outcome=self._ended,
+            on_unstarted=lambda delivery: self.pipeline.unstarted(delivery),
             on_broken=lambda why: shutdown.fail(WorkerError(why)),
         )
         self.pipeline = Pipeline(spec, intake, self.lane, settlement, store, in_hand, metrics)
