@@ -275,7 +275,7 @@ class Consumer:
             extra={"event": Event.AMQP_CONSUMER_CANCELLED, "queue": self._queue},
         )
         self._confirmed = False
-        channel.close(reply_text="consumer cancelled by the broker")
+        channel.close(reply_text="the broker cancelled the consumer: its queue is gone, or a job was held too long")
 
     def _closed(self, channel: Any, reason: BaseException) -> None:
         if channel is not self._channel:

@@ -38,7 +38,9 @@ def waiting(spent: Spent = TWICE, **changes: Any) -> BasicProperties:
     return messages.waiting_copy(make_delivery(**changes), spent, not_before_ms=1_730_000_005_000)
 
 
-def dead(spent: Spent = TWICE, failure: Failure = FAILURE, outcome: Outcome = RAISED, **changes: Any) -> BasicProperties:
+def dead(
+    spent: Spent = TWICE, failure: Failure = FAILURE, outcome: Outcome = RAISED, **changes: Any
+) -> BasicProperties:
     delivery = make_delivery(**changes)
     return messages.dead_copy(delivery, failure, spent, outcome, now_ms=1_730_000_009_000, worker="w.1")
 
