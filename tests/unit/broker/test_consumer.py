@@ -353,6 +353,43 @@ def test_a_paused_consumer_asks_for_nothing_and_settles_what_it_has(loop: FakeLo
     assert consuming.consumer.consuming
 
 
+def test_one_pause_after_the_other_does_not_pile_up_jobs(loop: FakeLoop) -> None:
+    # Given a consumer that was boosted, paused, and has more at hand than its prefetch
+    consuming = Consuming()
+    channel = consuming.attach()
+    consuming.consumer.boost(True)
+    channels = consuming.deliver(*range(1, 21))
+    consuming.consumer.pause("why")
+
+    # When it goes on, then what it has comes first
+    consuming.consumer.resume()
+    assert len(channel.consumers) == 2
+    assert consuming.consumer.trouble == "what is at hand is settled first"
+    loop.wait()
+    assert len(channel.consumers) == 2
+
+    # And when no more than a prefetch is left, it asks for more, once
+    for tag in range(1, 17):
+        channels[0].ack(tag)
+    loop.turn()
+    loop.wait()
+    loop.wait()
+    assert len(channel.consumers) == 3
+    channel.consume_ok("q-3")
+    assert consuming.consumer.consuming
+    assert loop.later == []
+
+
+def test_a_large_prefetch_does_not_come_on_top_of_another_that_is_not_used_up(loop: FakeLoop) -> None:
+    consuming = Consuming()
+    channel = consuming.attach()
+    consuming.consumer.boost(True)
+    consuming.deliver(*range(1, 21))
+    consuming.consumer.boost(False)
+    consuming.consumer.boost(True)
+    assert len(channel.consumers) == 2
+
+
 def test_the_confirmation_of_a_cancelled_consumer_confirms_nothing(loop: FakeLoop) -> None:
     # Given a consumer that is paused before the broker has confirmed it
     consumer = Consumer("q", prefetch=4, on_message=lambda *_: None)
