@@ -75,6 +75,9 @@ def slow(n: int) -> dict[str, Any]:
     return _answer()
 
 
+chaos.task(name="long")(slow)  # so long that RabbitMQ wants it back
+
+
 @chaos.task(retry=_QUICKLY)
 @_recorded
 def flaky(n: int) -> dict[str, Any]:

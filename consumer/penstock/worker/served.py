@@ -119,4 +119,4 @@ class ServedQueue:
         cut = await self.lane.stop(drain_s)
         tally.handed_back += len(cut)
         for delivery in cut:
-            self._settlement.return_unstarted(delivery)
+            self._settlement.return_begun(delivery)

@@ -39,6 +39,7 @@ type line struct {
 	// Of the end.
 	Dropped    uint64 `json:"dropped,omitempty"`
 	Reconnects int    `json:"reconnects,omitempty"`
+	Refusals   int64  `json:"refusals,omitempty"`
 }
 
 func readPlan(path string) ([]planned, error) {

@@ -20,6 +20,7 @@ type load struct {
 	journal  *journal
 	settings settings
 	awaited  sync.WaitGroup
+	refusals atomic.Int64 // answers of the broker that a queue is full
 }
 
 // answer is what the tasks return.
@@ -90,7 +91,7 @@ func (l *load) enqueue(ctx context.Context, job planned) {
 	l.journal.write(line{Event: "begin", ID: job.ID})
 	patience, cancel := context.WithTimeout(ctx, time.Duration(job.PatienceMS)*time.Millisecond)
 	defer cancel()
-	handle, err := l.client.Enqueue(patience, wanted)
+	handle, err := l.insist(patience, wanted)
 	switch {
 	case err == nil:
 		l.journal.write(line{Event: "accepted", ID: job.ID})
@@ -99,6 +100,22 @@ func (l *load) enqueue(ctx context.Context, job planned) {
 		l.journal.write(line{Event: "unknown", ID: job.ID, Why: err.Error()})
 	default:
 		l.journal.write(line{Event: "refused", ID: job.ID, Why: err.Error()})
+	}
+}
+
+// insist enqueues a job until the queue has room for it, as long as its caller has patience.
+func (l *load) insist(ctx context.Context, job penstock.Job) (*penstock.Handle, error) {
+	for {
+		handle, err := l.client.Enqueue(ctx, job)
+		if !errors.Is(err, penstock.ErrRefused) || errors.Is(err, penstock.ErrUnknown) {
+			return handle, err
+		}
+		l.refusals.Add(1)
+		select {
+		case <-time.After(100 * time.Millisecond):
+		case <-ctx.Done():
+			return nil, err
+		}
 	}
 }
 

@@ -84,7 +84,10 @@ func run(ctx context.Context) error {
 	}
 	load := &load{client: client, journal: journal, settings: s}
 	load.run(ctx, jobs, past)
-	journal.write(line{Event: "end", Dropped: client.Stats().DroppedReplies, Reconnects: client.Stats().Reconnects})
+	stats := client.Stats()
+	journal.write(line{
+		Event: "end", Dropped: stats.DroppedReplies, Reconnects: stats.Reconnects, Refusals: load.refusals.Load(),
+	})
 	closing, done := context.WithTimeout(context.Background(), 5*time.Second)
 	defer done()
 	return client.Close(closing)
