@@ -88,7 +88,7 @@ def test_while_the_broker_takes_no_messages_replies_wait_and_no_more_jobs_are_ta
 ) -> None:
     # Given jobs that came in before the broker ran out of memory
     start_worker().stop()
-    jobs = [producer.enqueue("t.hold", {"path": str(tmp_path / "begun"), "seconds": 0.3}) for _ in range(200)]
+    jobs = [producer.enqueue("t.hold", {"path": str(tmp_path / "begun"), "seconds": 0.3}) for _ in range(60)]
     broker.control("set_vm_memory_high_watermark", "absolute", "1")
     try:
         # When a worker runs them
@@ -100,14 +100,14 @@ def test_while_the_broker_takes_no_messages_replies_wait_and_no_more_jobs_are_ta
         assert metric(worker, 'penstock_amqp_blocked{connection="consume"}') == 0
         until(lambda: metric(worker, 'penstock_intake_paused{queue="t"}') == 1, "intake is paused")
         until(lambda: metric(worker, 'penstock_jobs_in_progress{queue="t"}') == 0, "what it had has run")
-        assert producer.depth("q.t") > 150
+        assert producer.depth("q.t") > 30
     finally:
         broker.control("set_vm_memory_high_watermark", "0.5")
 
     # And when the broker has memory again, every reply comes, over the same connections
-    assert [producer.result(job_id, 60).value for job_id in jobs] == [0.3] * 200
+    assert [producer.result(job_id, 60).value for job_id in jobs] == [0.3] * 60
     ready(worker)
-    assert len((tmp_path / "begun").read_text().splitlines()) == 200
+    assert len((tmp_path / "begun").read_text().splitlines()) == 60
     for connection in ("consume", "publish"):
         assert metric(worker, f'penstock_amqp_reconnects_total{{connection="{connection}"}}') == 0
     assert [len(worker.records(f"amqp.{what}")) for what in ("blocked", "unblocked")] == [1, 1]

@@ -70,6 +70,8 @@ def test_a_job_that_runs_while_its_connections_are_closed_is_not_started_again(
     ready(worker)
     assert producer.call("t.add", {"a": 1}).value == 11
     assert len(producer.replies(job_id)) == 1
+    for connection in ("consume", "publish"):
+        assert metric(worker, f'penstock_amqp_reconnects_total{{connection="{connection}"}}') == 2
 
 
 def test_no_job_is_lost_when_connections_are_cut_again_and_again(

@@ -184,9 +184,12 @@ class Connection:
             self._why = str(error)
             _log.warning(self._why, extra={"event": Event.AMQP_DISCONNECTED, "connection": self.label})
         except Exception as error:  # noqa: BLE001 -- see below
-            # A defect of ours or of pika's may cost this attempt, not every later one.
+            # A defect of ours or of pika's may cost this attempt, not every later one. What has not been attached to
+            # the new connection would never be: it is given up too.
             self._why = repr(error)
             _log.exception("cannot connect", extra={"event": Event.AMQP_DISCONNECTED, "connection": self.label})
+            if self._current is not None:
+                self._current.abort()
         return self.up
 
     async def _connect(self) -> None:
