@@ -97,7 +97,7 @@ class Stage:
         return head[0]
 
     def answer(self, kind: OutcomeKind, number: int | None = None) -> None:
-        failed = [] if kind is OutcomeKind.SUCCEEDED else ["TASK_ERROR", "no", False, None, None]
+        failed = [] if kind is OutcomeKind.SUCCEEDED else ["TASK_ERROR", "no", False, None, None, None, 1]
         self.child.say([Frame(Kind.OUTCOME, number or self.running, [kind.value, 100, *failed], b"")])
 
     def overrun(self) -> None:
