@@ -41,8 +41,12 @@ func each(ctx context.Context, count int, work func(i int) error) error {
 // fill enqueues jobs and does not wait for their results.
 func fill(ctx context.Context, client *penstock.Client, s settings) (map[string]float64, error) {
 	started := time.Now()
+	var notBefore time.Time
+	if s.delay > 0 {
+		notBefore = started.Add(s.delay)
+	}
 	err := each(ctx, s.count, func(i int) error {
-		job := penstock.Job{Task: s.task, Args: addArgs{i, 1}, Result: s.result, NoDeadline: true}
+		job := penstock.Job{Task: s.task, Args: addArgs{i, 1}, Result: s.result, NoDeadline: true, NotBefore: notBefore}
 		_, err := client.Enqueue(ctx, job)
 		return err
 	})

@@ -27,6 +27,7 @@ type settings struct {
 	namespace string
 	task      string
 	result    penstock.ResultMode
+	delay     time.Duration
 }
 
 type measurement func(ctx context.Context, client *penstock.Client, s settings) (map[string]float64, error)
@@ -57,6 +58,7 @@ func run(ctx context.Context, args []string) error {
 	flags.StringVar(&s.namespace, "namespace", "penstock", "prefix of broker objects and keys")
 	flags.StringVar(&s.task, "task", "bench.add", "the task to call")
 	stored := flags.Bool("stored", false, "results in Redis instead of the reply queue")
+	flags.DurationVar(&s.delay, "delay", 0, "how long the jobs of fill wait in the broker")
 	none := flags.Bool("none", false, "no results")
 	timeout := flags.Duration("timeout", 5*time.Minute, "bound of the whole run")
 	if err := flags.Parse(args[1:]); err != nil {

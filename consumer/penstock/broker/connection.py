@@ -4,26 +4,26 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import random
-import socket
-import ssl
 from collections.abc import Callable
 from typing import Any, Final
 
 import pika
 from pika import exceptions
+from pika.adapters.utils.connection_workflow import AMQPConnectorSocketConnectError, AMQPConnectorStackTimeout
 
+from penstock.broker.backoff import backoff
+from penstock.broker.ports import ConnectionState
 from penstock.broker.raw import RawConnection
 from penstock.errors import DeniedError, PenstockError, UnavailableError, UsageError
 from penstock.wire.registry import Event
 
 _log = logging.getLogger(__name__)
 
-#: Longest wait between two attempts to connect, in seconds; the first is made at once.
-_BACKOFF_CAP_S: Final = 30.0
-_BACKOFF_BASE_S: Final = 0.5
-#: Seconds after which a publisher's connection that the broker keeps blocked is given up.
-_BLOCKED_TIMEOUT_S: Final = 300.0
+#: Longest wait between two attempts to connect, in seconds.
+_BACKOFF_CAP_S: Final = 10.0
+#: AMQP's heartbeat timeout in seconds: each side speaks at least twice in this time, and is taken for dead when it was
+#: silent for up to twice this long (see raw.Heartbeats). `?heartbeat=` in the URL comes first; 0 there: never noticed.
+HEARTBEAT_S: Final = 10
 #: Seconds that an orderly close may take.
 _CLOSE_TIMEOUT_S: Final = 3.0
 
@@ -47,8 +47,10 @@ def parameters(url: str, *, name: str) -> pika.URLParameters:
             "password and vhost the characters / # ? @ : % are percent-encoded"
         ) from None
     made.client_properties = {"connection_name": name}
-    if made.blocked_connection_timeout is None:
-        made.blocked_connection_timeout = _BLOCKED_TIMEOUT_S
+    if made.heartbeat is None:
+        made.heartbeat = HEARTBEAT_S
+    # No blocked_connection_timeout of our own: a broker in an alarm is alive and sends heartbeats, and a new connection
+    # would be blocked as well. What is unconfirmed would be published twice for nothing.
     return made
 
 
@@ -82,7 +84,11 @@ class Connection:
         self._current: RawConnection | None = None
         self._closed: asyncio.Future[BaseException] | None = None
         self._keeper: asyncio.Task[None] | None = None
-        self.opened = 0
+        self._why = "not connected yet"
+        self._blocked: str | None = None
+        self._opened = 0
+        #: The broker's version, for instance `3.10.8`; `?` while it is not known.
+        self.version = "?"
 
     @property
     def user(self) -> str:
@@ -95,6 +101,20 @@ class Connection:
         return self._current is not None and self._current.is_open
 
     @property
+    def trouble(self) -> str | None:
+        """Why nothing can be done over it now; None while all is well."""
+        if not self.up:
+            return f"no connection to RabbitMQ ({self.label}): {self._why}"
+        if self._blocked is not None:
+            return f"RabbitMQ takes no messages ({self._blocked})"
+        return None
+
+    @property
+    def state(self) -> ConnectionState:
+        """For the metrics page."""
+        return ConnectionState(self.label, self.up, self.up and self._blocked is not None, self._opened)
+
+    @property
     def current(self) -> RawConnection:
         """The open connection.
 
@@ -102,7 +122,7 @@ class Connection:
             UnavailableError: There is none now.
         """
         if self._current is None or not self._current.is_open:
-            raise UnavailableError(f"no connection to RabbitMQ at {self._where}")
+            raise UnavailableError(f"no connection to RabbitMQ at {self._where}: {self._why}")
         return self._current
 
     async def open(self, timeout_s: float) -> None:
@@ -120,7 +140,7 @@ class Connection:
                 await self._connect()
                 break
             except UnavailableError:
-                pause = _backoff(tries)
+                pause = backoff(tries, _BACKOFF_CAP_S)
                 tries += 1
                 if loop.time() + pause >= deadline:
                     raise
@@ -131,29 +151,43 @@ class Connection:
         """Close for good; closing twice is fine."""
         if self._keeper is not None:
             self._keeper.cancel()
+            await asyncio.wait([self._keeper])
+        self._why = "closed"
         current, self._current = self._current, None
         if current is None or self._closed is None or not current.is_open:
             return
         current.close()
         await asyncio.wait([self._closed], timeout=_CLOSE_TIMEOUT_S)
+        current.abort()
 
     async def _keep(self) -> None:
         """Reconnect whenever the connection is lost."""
         while self._closed is not None:
-            reason = await self._closed
+            self._why = str(await self._closed)
             _log.warning(
                 "connection to RabbitMQ lost; unacknowledged jobs will be redelivered",
-                extra={"event": Event.AMQP_DISCONNECTED, "connection": self.label, "reason": str(reason)},
+                extra={"event": Event.AMQP_DISCONNECTED, "connection": self.label, "reason": self._why},
             )
             tries = 0
-            while True:
-                await asyncio.sleep(_backoff(tries))
+            while not await self._tried(tries):
                 tries += 1
-                try:
-                    await self._connect()
-                    break
-                except PenstockError as error:
-                    _log.warning(str(error), extra={"event": Event.AMQP_DISCONNECTED, "connection": self.label})
+
+    async def _tried(self, tries: int) -> bool:
+        """One attempt to connect again; returns whether there is a connection.
+
+        A refused password is tried again too: it may have been changed here before it was changed there.
+        """
+        await asyncio.sleep(backoff(tries, _BACKOFF_CAP_S))
+        try:
+            await self._connect()
+        except PenstockError as error:
+            self._why = str(error)
+            _log.warning(self._why, extra={"event": Event.AMQP_DISCONNECTED, "connection": self.label})
+        except Exception as error:  # noqa: BLE001 -- see below
+            # A defect of ours or of pika's may cost this attempt, not every later one.
+            self._why = repr(error)
+            _log.exception("cannot connect", extra={"event": Event.AMQP_DISCONNECTED, "connection": self.label})
+        return self.up
 
     async def _connect(self) -> None:
         loop = asyncio.get_running_loop()
@@ -179,18 +213,36 @@ class Connection:
             on_close_callback=on_close,
             custom_ioloop=loop,
         )
-        await opened
+        try:
+            await opened
+        except asyncio.CancelledError:
+            raw.abort()
+            raise
+        self._blocked = None
+        raw.add_on_connection_blocked_callback(lambda _, frame: self._note_blocked(str(frame.method.reason)))
+        raw.add_on_connection_unblocked_callback(lambda *_: self._note_blocked(None))
         self._current, self._closed = raw, closed
-        self.opened += 1
+        self._opened += 1
+        self.version = _server_version(raw)
         _log.info(
             "connected to RabbitMQ",
-            extra={
-                "event": Event.AMQP_CONNECTED,
-                "connection": self.label,
-                "broker": server_version(raw),
-            },
+            extra={"event": Event.AMQP_CONNECTED, "connection": self.label, "broker": self.version},
         )
         self._on_open(raw)
+
+    def _note_blocked(self, reason: str | None) -> None:
+        """The broker takes no messages over this connection, or takes them again."""
+        self._blocked = reason
+        if reason is not None:
+            _log.warning(
+                "RabbitMQ takes no messages; what is to be published waits, and its jobs stay unacknowledged",
+                extra={"event": Event.AMQP_BLOCKED, "connection": self.label, "reason": reason},
+            )
+        else:
+            _log.info(
+                "RabbitMQ takes messages again",
+                extra={"event": Event.AMQP_UNBLOCKED, "connection": self.label},
+            )
 
     def _translated(self, error: BaseException | str) -> PenstockError:
         """What pika reports of a failed attempt, as one of ours."""
@@ -205,11 +257,23 @@ class Connection:
                     f"RabbitMQ at {self._where} refuses the virtual host; it must exist and the user needs "
                     f"permissions on it ({cause})"
                 )
+        return UnavailableError(f"RabbitMQ at {self._where} cannot be reached: {_why(causes) or error}")
+
+
+def _why(causes: list[BaseException]) -> str | None:
+    """The cause that tells most, in words."""
+    for kind, text in (
+        (OSError, None),  # those of sockets, names and TLS
+        (AMQPConnectorStackTimeout, "the handshake took too long"),
+        (exceptions.ConnectionOpenAborted, "the handshake took too long"),
+        (AMQPConnectorSocketConnectError, "nobody answered"),
+        (exceptions.StreamLostError, "it ended the connection during the handshake"),
+        (exceptions.IncompatibleProtocolError, "it ended the connection during the handshake"),
+    ):
         for cause in causes:
-            if isinstance(cause, OSError | socket.gaierror | ssl.SSLError):
-                return UnavailableError(f"RabbitMQ at {self._where} cannot be reached: {cause}")
-        last = causes[-1] if causes else error
-        return UnavailableError(f"RabbitMQ at {self._where} cannot be reached: {last!r}")
+            if isinstance(cause, kind):
+                return text or str(cause)
+    return repr(causes[-1]) if causes else None
 
 
 def _causes(error: BaseException | str | None) -> Any:
@@ -223,13 +287,7 @@ def _causes(error: BaseException | str | None) -> Any:
         yield from _causes(argument)
 
 
-def _backoff(tries: int) -> float:
-    """Seconds before the next attempt, with full jitter: 0 to 0.5 × 2^tries, at most 30."""
-    longest = min(_BACKOFF_CAP_S, _BACKOFF_BASE_S * 2.0**tries)
-    return random.uniform(0.0, longest)  # noqa: S311 -- spreads load, no secret
-
-
-def server_version(connection: Any) -> str:
+def _server_version(connection: Any) -> str:
     """The broker's version, for instance `3.10.8`; `?` when it does not say."""
     version = (connection.server_properties or {}).get("version", "?")
     return version.decode() if isinstance(version, bytes) else str(version)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from enum import Enum
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from penstock.domain.topology import Topology
 
@@ -92,6 +92,18 @@ class Publisher(Protocol):
 OnMessage = Callable[[Any, Any, Any, bytes], None]
 
 
+class ConnectionState(NamedTuple):
+    """One connection, for the metrics page."""
+
+    #: `consume` or `publish`.
+    label: str
+    up: bool
+    #: Whether the broker takes no messages over it at the moment (memory or disk alarm).
+    blocked: bool
+    #: How often it was opened, the first time included.
+    opened: int
+
+
 class Broker(Protocol):
     """A connection to a broker that comes back by itself.
 
@@ -142,6 +154,10 @@ class Broker(Protocol):
 
     def troubles(self) -> list[str]:
         """Why jobs could not be taken or settled now, one reason each; empty: they could."""
+        ...
+
+    def connections(self) -> list[ConnectionState]:
+        """Its connections; none for a broker in memory."""
         ...
 
     async def close(self) -> None:

@@ -9,7 +9,8 @@ import pytest
 from pika import BasicProperties
 
 from penstock.broker import publisher as module
-from penstock.broker.publisher import Confirm, Publisher
+from penstock.broker.ports import Confirm
+from penstock.broker.publisher import Publisher
 from penstock.broker.raw import RawConnection
 from tests.unit.broker.fakes import FakeChannel, FakeConnection, FakeLoop
 
