@@ -27,9 +27,9 @@ class FakeChild:
 
     def __init__(
         self,
-        arguments: list[str],
+        _arguments: list[str],
         *,
-        python: str | None,
+        python: str | None,  # noqa: ARG002 -- the child's own name
         on_frames: Callable[[list[Frame]], None],
         on_exit: Callable[[int, Evidence], None],
     ) -> None:
