@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -75,7 +75,7 @@ class Stage:
             memory=memory,
         )
         self.place.start()
-        self.child: Any = self.place.child
+        self.child = cast("Any", self.place.child)
         # The task has shown that it is short, so that jobs are sent ahead.
         self.slots.submit(make_delivery(tag=900))
         self.child.say([Frame(Kind.READY, 0, [], b"")])
