@@ -18,6 +18,10 @@ endif
 
 SERVERS = $(PYTHON) ops/dev/servers.py --
 PYTEST = $(BIN)/python -m pytest -q
+# The fault suite: how many runs, from which seed, and where their results go.
+RUNS ?= 210
+SEED ?= 1
+CHAOS ?= tests/chaos/results/seed-$(SEED).jsonl
 # The race detector needs cgo, which Go turns off where it finds no C compiler.
 RACE = $$($(BIN)/go env CGO_ENABLED | sed -n s/1/-race/p)
 
@@ -30,7 +34,7 @@ bench: setup  ## throughput and round trip, beside the raw client's in the same 
 	@$(SERVERS) $(BIN)/python bench/run.py
 
 ##@ Test it
-.PHONY: test unit integration check
+.PHONY: test unit integration chaos chaos-short check
 test: setup-tests  ## all tests, Python and Go, on a private RabbitMQ and Redis
 	@$(SERVERS) $(MAKE) -k pytest-all go-test
 
@@ -39,6 +43,13 @@ unit: setup  ## the tests that need no server: seconds
 
 integration: setup-tests  ## the tests that need servers, for instance with BROKER=4.3
 	@$(SERVERS) $(MAKE) -k pytest-integration go-test
+
+chaos: setup-tests  ## the fault suite: RUNS=210 runs on both series, an hour; SEED=N
+	@$(BIN)/python tests/chaos/campaign.py --runs $(RUNS) --seed $(SEED) --out $(CHAOS)
+	@$(BIN)/python tests/chaos/table.py $(CHAOS)
+
+chaos-short: setup-tests  ## its short form: every fault once
+	@$(PYTEST) tests/chaos/short.py
 
 check: setup  ## linters, types, and that generated files are up to date
 	@$(BIN)/python ops/dev/check.py

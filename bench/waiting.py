@@ -2,8 +2,8 @@
 
     python3 ops/dev/servers.py -- .venv/bin/python bench/waiting.py [JOBS]
 
-Enqueues JOBS (1,000,000 unless said otherwise) that are due in three hours, lets a worker send them down the ladder, and
-prints the parent's resident memory before, at its peak, and with all of them waiting.
+Enqueues JOBS (1,000,000 unless said otherwise) that are due in three hours, lets a worker send them down the ladder,
+and prints the parent's resident memory before, at its peak, and with all of them waiting.
 """
 
 from __future__ import annotations

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"sync"
 
+	"github.com/penstock-mq/penstock/producer_go/internal/backend"
 	"github.com/penstock-mq/penstock/producer_go/internal/confirm"
 	"github.com/penstock-mq/penstock/producer_go/internal/replies"
 	"github.com/penstock-mq/penstock/producer_go/internal/wire"
@@ -16,7 +17,6 @@ type Client struct {
 	publisher *confirm.Publisher
 	replies   *replies.Router
 	stored    *stored
-	storedTo  string // reply_to of jobs that have no reply queue: it names the channel of the store's hints
 
 	close  sync.Once
 	closed error // of Close
@@ -30,18 +30,29 @@ func Open(ctx context.Context, options Options) (*Client, error) {
 	if err := options.validate(); err != nil {
 		return nil, err
 	}
+	// One address for replies and for the store's hints, whatever becomes of the connections.
+	address := options.User + "." + wire.NewInstance()
+	jobs, replyQueue := options.backend(ctx)
 	c := &Client{
 		options:   options,
-		publisher: confirm.New(options.connection("publish"), options.Namespace+"."+wire.ExchangeJobs, options.ConfirmWindow),
-		replies:   replies.New(options.connection("replies"), options.Namespace, options.User),
-		storedTo:  options.User + "." + wire.NewInstance(),
+		publisher: confirm.New(jobs),
+		replies:   replies.New(address, replyQueue),
+		stored:    newStored(options.Results, options.Namespace, address),
 	}
-	c.stored = newStored(options.Results, options.Namespace, c.storedTo)
 	if err := c.publisher.Start(ctx); err != nil {
 		c.Close(ctx)
 		return nil, err
 	}
 	return c, nil
+}
+
+// backend returns what a client speaks to: RabbitMQ, but for package penstocktest.
+func (o Options) backend(ctx context.Context) (confirm.Transport, func(*replies.Router) replies.Source) {
+	if b, ok := backend.From(ctx); ok {
+		return b.Jobs(o.Namespace), b.Replies
+	}
+	return confirm.Broker(o.connection("publish"), o.Namespace+"."+wire.ExchangeJobs, o.ConfirmWindow),
+		replies.Queue(o.connection("replies"), o.Namespace, o.User)
 }
 
 // Close waits until the broker has answered for every job that was published, or ctx ends, and then ends

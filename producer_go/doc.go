@@ -25,27 +25,29 @@
 //
 // An enqueue has three outcomes, never two: accepted, not accepted, and unknown. A connection that is lost
 // between a job and its confirm leaves it unknown; Enqueue then publishes the same job, under the same ID,
-// until it is confirmed or the context ends, and only then returns [ErrUnknown]. Workers recognise a
-// repeated ID when results are stored, so repeating such a job is safe.
+// until it is accepted or the context ends, and only then returns [ErrUnknown]. What is published again says
+// so, and workers look for a stored result before they run it: repeating a job is safe.
 //
 // The client reconnects by itself: at once, then after 0.1 to 10 seconds with jitter. Meanwhile Enqueue
 // waits, until its context ends. What no waiting will heal, such as a wrong password or a missing exchange,
-// is returned at once, and tried again in the background.
+// is returned at once, unless the job's outcome is unknown, and tried again in the background.
 //
 // # Contexts and deadlines
 //
-// A context bounds the call it is given to. The deadline of the context given to Enqueue also goes with the
-// job, unless [Job] says otherwise: work that nobody waits for any longer is not started. Cancelling a
+// A context bounds the call it is given to. A job given to Enqueue with a context that has a deadline ends
+// shortly before it, unless [Job] says otherwise: work that nobody waits for any longer is not started, and
+// the error that says where the time went (see [RemoteError.Spent]) still finds its caller. Cancelling a
 // context does not cancel a job.
 //
 // # Replies or stored results
 //
-// A [Reply] is fast and lives in memory: it is lost with this client's connection, and Wait says so with
-// [ErrReplyLost]. A [Stored] result is kept in Redis for a day, where any process finds it by the job's ID
-// with [Client.Result].
+// A [Reply] is fast and lives in memory. All replies of a client come to one address; those that arrive
+// while its connection is lost are lost, and Wait says so with [ErrReplyLost] when it has waited in vain. A
+// [Stored] result is kept in Redis for a day, where any process finds it by the job's ID with
+// [Client.Result]; while Redis cannot be reached Wait asks again, until its context ends.
 //
 // # Memory
 //
-// A job whose reply is awaited takes an entry in the client until the reply has come, the connection is
-// lost, or the garbage collector has found that nobody holds the [Handle] any more. Handles may be dropped.
+// A job whose reply is awaited takes an entry in the client until the reply has come, or the garbage
+// collector has found that nobody holds the [Handle] any more. Handles may be dropped.
 package penstock

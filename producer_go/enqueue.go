@@ -3,6 +3,7 @@ package penstock
 import (
 	"context"
 	"runtime"
+	"time"
 
 	amqp "github.com/rabbitmq/amqp091-go"
 
@@ -14,19 +15,22 @@ import (
 // Enqueue hands a job to the broker and returns when the broker has confirmed that it keeps it.
 //
 // The context bounds the call, and its deadline goes with the job unless the job says otherwise. While the
-// connection is lost Enqueue waits for the next. A job that cannot be sent as it is gives an
+// connection is lost Enqueue waits for the next, and publishes again what was not confirmed. A job that cannot be sent as it is gives an
 // [*InvalidJobError]; every other error is an [*EnqueueError], which knows the job's ID.
 func (c *Client) Enqueue(ctx context.Context, job Job) (*Handle, error) {
-	job, err := job.complete(ctx)
+	p := &publication{client: c, began: time.Now()}
+	if job.ID != "" {
+		p.earlier = 1
+	}
+	job, err := job.complete(ctx, p.began)
 	if err != nil {
 		return nil, err
 	}
-	body, err := job.encode(c.options.MaxBodyBytes)
-	if err != nil {
+	if p.body, err = job.encode(c.options.MaxBodyBytes); err != nil {
 		return nil, err
 	}
-	p := &publication{client: c, job: &job, body: body}
-	if err := c.publisher.Publish(ctx, p.attempt); err != nil {
+	p.job = &job
+	if err := c.publisher.Publish(ctx, p.message); err != nil {
 		p.forget()
 		return nil, &EnqueueError{JobID: job.ID, Task: job.Task, Err: err}
 	}
@@ -38,21 +42,22 @@ type publication struct {
 	client  *Client
 	job     *Job
 	body    []byte
+	began   time.Time
+	earlier int              // publications of which this client does not know: a job with an ID of the caller's may have some
 	pending *replies.Pending // nil: no reply is expected, or not yet
 }
 
-// attempt makes the message of one attempt. The body is always the same; the reply queue may be another
-// than before, for it is lost with its connection.
-func (p *publication) attempt(ctx context.Context) (confirm.Message, error) {
-	replyTo := ""
-	switch {
-	case p.job.Result.replies():
-		if err := p.expect(ctx); err != nil {
+// message makes the message of one publication; repeats is how many went before whose outcome is not known.
+// The body is always the same.
+func (p *publication) message(ctx context.Context, repeats int) (confirm.Message, error) {
+	if p.job.Result.replies() {
+		if err := p.expect(ctx, repeats > 0); err != nil {
 			return confirm.Message{}, err
 		}
-		replyTo = p.pending.Address()
-	case p.job.Result == Stored:
-		replyTo = p.client.storedTo
+	}
+	replyTo := ""
+	if p.job.Result != NoResult {
+		replyTo = p.client.replies.Address()
 	}
 	return confirm.Message{Key: p.job.Task, Publishing: amqp.Publishing{
 		Type:          wire.TypeJob,
@@ -62,14 +67,14 @@ func (p *publication) attempt(ctx context.Context) (confirm.Message, error) {
 		DeliveryMode:  amqp.Persistent,
 		UserId:        p.client.options.User,
 		ReplyTo:       replyTo,
-		Headers:       p.headers(),
+		Headers:       p.headers(repeats),
 		Body:          p.body,
 	}}, nil
 }
 
 // headers mirror what workers must know without opening the body. Integers are int64: amqp091-go cuts an
 // int to 32 bits.
-func (p *publication) headers() amqp.Table {
+func (p *publication) headers(repeats int) amqp.Table {
 	headers := amqp.Table{
 		wire.HeaderResultMode:  p.job.Result.String(),
 		wire.HeaderTaskVersion: int64(p.job.Version),
@@ -80,49 +85,44 @@ func (p *publication) headers() amqp.Table {
 	if !p.job.NotBefore.IsZero() {
 		headers[wire.HeaderNotBefore] = p.job.NotBefore.UnixMilli()
 	}
+	if n := p.earlier + repeats; n > 0 {
+		headers[wire.HeaderRepeat] = int64(n)
+	}
 	return headers
 }
 
-// expect makes sure that the reply of this attempt will be recognised.
-func (p *publication) expect(ctx context.Context) error {
+// expect makes sure that the reply to this publication will be recognised.
+func (p *publication) expect(ctx context.Context, insist bool) error {
 	if p.pending != nil {
 		select {
 		case <-p.pending.Done():
-			if _, err := p.pending.Body(); err == nil {
-				return confirm.ErrAccepted // only the confirm was lost: the job has been answered
+			if _, err := p.pending.Body(); err != nil {
+				return err
 			}
-			p.forget()
+			return confirm.ErrAccepted // only the confirm was lost: the job has been answered
 		default:
-			return nil
 		}
 	}
-	pending, err := p.client.replies.Expect(ctx, p.job.ID)
-	p.pending = pending
+	var err error
+	p.pending, err = p.client.replies.Expect(ctx, p.job.ID, p.pending, insist)
 	return err
 }
 
 func (p *publication) forget() {
 	if p.pending != nil {
-		p.client.replies.Forget(p.job.ID, p.pending)
-		p.pending = nil
+		p.client.replies.Forget(p.pending)
 	}
 }
 
 // handle returns the job's handle. When nobody holds it any more its reply is no longer expected.
 func (p *publication) handle() *Handle {
-	h := &Handle{client: p.client, id: p.job.ID, task: p.job.Task, mode: p.job.Result, pending: p.pending}
+	h := &Handle{
+		client: p.client, id: p.job.ID, task: p.job.Task, mode: p.job.Result, pending: p.pending,
+		accepted: time.Now(), acceptance: time.Since(p.began),
+	}
 	if p.pending != nil {
 		// Not p itself, which holds the body.
-		runtime.AddCleanup(h, expectation.forget, expectation{p.client.replies, p.job.ID, p.pending})
+		runtime.AddCleanup(h, p.client.replies.Forget, p.pending)
 	}
 	return h
 }
-
-// expectation is what is left to undo when a handle is gone.
-type expectation struct {
-	router  *replies.Router
-	id      string
-	pending *replies.Pending
-}
-
-func (e expectation) forget() { e.router.Forget(e.id, e.pending) }

@@ -50,25 +50,51 @@ func TestAJobHasThePropertiesOfTheSpecification(t *testing.T) {
 	}
 }
 
-func TestAJobInheritsTheContextsDeadlineUnlessItSaysOtherwise(t *testing.T) {
+func TestAJobEndsShortlyBeforeItsCallersContextUnlessItSaysOtherwise(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	queue := b.Queue("q", nil)
 	inherited, _ := b.ctx.Deadline()
+	soon, cancel := context.WithTimeout(b.ctx, 800*time.Millisecond)
+	defer cancel()
+	end, _ := soon.Deadline()
 	for _, c := range []struct {
+		ctx  context.Context
 		job  penstock.Job
-		want any
+		want time.Time
+		less time.Duration // the deadline may be earlier by this
 	}{
-		{penstock.Job{}, inherited.UnixMilli()},
-		{penstock.Job{NoDeadline: true}, nil},
-		{penstock.Job{Deadline: inherited.Add(time.Hour)}, inherited.Add(time.Hour).UnixMilli()},
+		{b.ctx, penstock.Job{}, inherited.Add(-100 * time.Millisecond), 0},
+		{soon, penstock.Job{}, end, 40 * time.Millisecond},
+		{b.ctx, penstock.Job{Deadline: inherited.Add(time.Hour)}, inherited.Add(time.Hour), 0},
 	} {
 		c.job.Task = "q.f"
-		if _, err := b.client.Enqueue(b.ctx, c.job); err != nil {
+		if _, err := b.client.Enqueue(c.ctx, c.job); err != nil {
 			t.Fatal(err)
 		}
-		if got := b.Get(queue).Headers["x-deadline"]; got != c.want {
-			t.Errorf("%+v: the deadline is %v, not %v", c.job, got, c.want)
+		got, _ := b.Get(queue).Headers["x-deadline"].(int64)
+		if early := c.want.UnixMilli() - got; early < 0 || early > c.less.Milliseconds() || early == 0 && c.less > 0 {
+			t.Errorf("%+v: the deadline is %d, %d ms before %s", c.job, got, early, c.want)
+		}
+	}
+	if _, err := b.client.Enqueue(b.ctx, penstock.Job{Task: "q.f", NoDeadline: true}); err != nil {
+		t.Fatal(err)
+	}
+	if got := b.Get(queue).Headers["x-deadline"]; got != nil {
+		t.Errorf("it has a deadline: %v", got)
+	}
+}
+
+func TestAJobThatItsCallerRepeatsSaysSo(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	queue := b.Queue("q", nil)
+	for id, want := range map[string]any{"": nil, wire.NewID(): int64(1)} {
+		if _, err := b.client.Enqueue(b.ctx, penstock.Job{Task: "q.f", ID: id}); err != nil {
+			t.Fatal(err)
+		}
+		if got := b.Get(queue).Headers["x-repeat"]; got != want {
+			t.Errorf("with the ID %q x-repeat is %v, not %v", id, got, want)
 		}
 	}
 }

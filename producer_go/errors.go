@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/penstock-mq/penstock/producer_go/internal/fault"
 )
@@ -47,12 +48,14 @@ var ErrOptions = errors.New("invalid penstock.Options")
 
 // Why there is no result. Where nothing else is said, the job goes on regardless.
 var (
-	// ErrNoResult is returned when the context ended before there was a result, beside the context's error,
-	// and by Wait for a job that was enqueued with NoResult.
+	// ErrNoResult is returned when the context ended before there was a result, beside the context's error;
+	// the text then says when the job was accepted. Also by Wait for a job that was enqueued with NoResult.
 	ErrNoResult = errors.New("no result")
 
-	// ErrReplyLost is returned by Wait when the connection over which the reply would have come was lost.
-	// The job may end well all the same; with ReplyAndStored the result is read from the store instead.
+	// ErrReplyLost is returned by Wait when the connection was lost over which the reply would have come. The
+	// reply may have been lost with it; if the job had not ended yet, its reply comes over the next
+	// connection. So a Wait whose context has a deadline waits on, and returns this beside ErrNoResult; one
+	// whose context has none gets it at once. With ReplyAndStored the result is read from the store instead.
 	ErrReplyLost = fault.ErrReplyLost
 
 	// ErrNoStore is returned when a stored result is asked for and [Options].Results is nil.
@@ -118,6 +121,35 @@ type RemoteError struct {
 	JobID     string
 	Task      string
 	Worker    string
+}
+
+// Spent is what a job had spent when it ended.
+type Spent struct {
+	Queue    time.Duration // waiting for a free slot
+	Run      time.Duration // in attempts, the last one included
+	Backoff  time.Duration // waiting between attempts
+	Attempts int           // started
+}
+
+// Spent says where the job's time went. Workers tell it of jobs that a deadline has ended, as with
+// [CodeExpired]; of others ok is false. The error's text has it in words.
+func (e *RemoteError) Spent() (s Spent, ok bool) {
+	ok = true
+	number := func(key string) int64 {
+		n, isInt := e.Details[key].(int64)
+		ok = ok && isInt
+		return n
+	}
+	s = Spent{
+		Queue:    time.Duration(number("queue_ms")) * time.Millisecond,
+		Run:      time.Duration(number("run_ms")) * time.Millisecond,
+		Backoff:  time.Duration(number("backoff_ms")) * time.Millisecond,
+		Attempts: int(number("attempts")),
+	}
+	if !ok {
+		return Spent{}, false
+	}
+	return s, true
 }
 
 func (e *RemoteError) Error() string {

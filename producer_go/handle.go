@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"runtime"
 	"sync/atomic"
+	"time"
 
 	"github.com/penstock-mq/penstock/producer_go/internal/replies"
 	"github.com/penstock-mq/penstock/producer_go/internal/wire"
@@ -19,6 +20,9 @@ type Handle struct {
 	mode    ResultMode
 	pending *replies.Pending // nil when no reply is expected
 	result  atomic.Pointer[wire.Result]
+
+	accepted   time.Time     // when the broker's confirm was there
+	acceptance time.Duration // how long Enqueue took
 }
 
 // ID returns the job's ID, by which any process finds a stored result with [Client.Result].
@@ -48,21 +52,24 @@ func (h *Handle) Wait(ctx context.Context, out any) error {
 
 // await returns the body of the result from where the job's mode sends it.
 func (h *Handle) await(ctx context.Context) ([]byte, error) {
+	var body []byte
+	var err error
 	switch h.mode {
-	case Reply:
-		return h.awaitReply(ctx)
-	case ReplyAndStored:
-		body, err := h.awaitReply(ctx)
-		if errors.Is(err, ErrReplyLost) && h.client.options.Results != nil {
-			return h.client.stored.await(ctx, h.id, false) // the hint goes where the reply went
-		}
-		return body, err
+	case Reply, ReplyAndStored:
+		body, err = h.awaitReply(ctx)
 	case Stored:
-		return h.client.stored.await(ctx, h.id, true)
+		body, err = h.client.stored.await(ctx, h.id, true)
+	default:
+		return nil, fmt.Errorf("%w: it was enqueued with NoResult", ErrNoResult)
 	}
-	return nil, fmt.Errorf("%w: it was enqueued with NoResult", ErrNoResult)
+	if late := (*lateError)(nil); errors.As(err, &late) {
+		late.history = fmt.Sprintf("accepted %s after Enqueue, %s ago", brief(h.acceptance), brief(time.Since(h.accepted)))
+	}
+	return body, err
 }
 
+// awaitReply is not content with a lost connection while there is hope: the reply may have been lost with
+// it, but if the job has not ended it will come over the next.
 func (h *Handle) awaitReply(ctx context.Context) ([]byte, error) {
 	select {
 	case <-h.pending.Done():
@@ -73,10 +80,61 @@ func (h *Handle) awaitReply(ctx context.Context) ([]byte, error) {
 	case <-h.pending.Done():
 		return h.pending.Body()
 	case <-ctx.Done():
-		return nil, noResult(ctx)
+		return nil, noResult(ctx, nil)
+	case <-h.client.replies.Lost(h.pending):
+	}
+	if h.mode == ReplyAndStored && h.client.options.Results != nil {
+		return h.client.stored.await(ctx, h.id, true)
+	}
+	if _, ends := ctx.Deadline(); !ends {
+		return nil, ErrReplyLost // rather than waiting for ever
+	}
+	select {
+	case <-h.pending.Done():
+		return h.pending.Body()
+	case <-ctx.Done():
+		return nil, noResult(ctx, ErrReplyLost)
 	}
 }
 
-func noResult(ctx context.Context) error {
-	return fmt.Errorf("%w came in time: %w", ErrNoResult, ctx.Err())
+// lateError is an [ErrNoResult] because of a context's end.
+type lateError struct {
+	ended   error
+	problem error  // what stood in the way, if that is known
+	history string // of the job, if that is known
+}
+
+func noResult(ctx context.Context, problem error) error {
+	return &lateError{ended: ctx.Err(), problem: problem}
+}
+
+func (e *lateError) Error() string {
+	text := fmt.Sprintf("%v came in time", ErrNoResult)
+	if e.history != "" {
+		text += ": " + e.history
+	}
+	if e.problem != nil {
+		text += fmt.Sprintf("; %v", e.problem)
+	}
+	return fmt.Sprintf("%s: %v", text, e.ended)
+}
+
+func (e *lateError) Unwrap() []error {
+	if e.problem != nil {
+		return []error{ErrNoResult, e.problem, e.ended}
+	}
+	return []error{ErrNoResult, e.ended}
+}
+
+// brief is a duration as people say it.
+func brief(d time.Duration) string {
+	switch {
+	case d < 10*time.Millisecond:
+		return fmt.Sprintf("%.1f ms", d.Seconds()*1000)
+	case d < time.Second:
+		return fmt.Sprintf("%d ms", d.Milliseconds())
+	case d < time.Minute:
+		return fmt.Sprintf("%.1f s", d.Seconds())
+	}
+	return d.Round(time.Second).String()
 }

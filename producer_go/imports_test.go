@@ -21,7 +21,10 @@ func TestImportsGoOneWay(t *testing.T) {
 		"internal/amqpconn": {amqp, "internal/fault"},
 		"internal/confirm":  {amqp, "internal/fault", "internal/amqpconn"},
 		"internal/replies":  {amqp, "internal/fault", "internal/amqpconn", "internal/wire"},
-		".":                 {amqp, "internal/fault", "internal/amqpconn", "internal/wire", "internal/confirm", "internal/replies"},
+		"internal/backend":  {"internal/confirm", "internal/replies"},
+		".":                 {amqp, "internal/fault", "internal/amqpconn", "internal/wire", "internal/confirm", "internal/replies", "internal/backend"},
+		"internal/double":   {"internal/fault", "internal/wire", "internal/confirm", "internal/replies", "internal/backend"},
+		"penstocktest":      {".", "internal/wire", "internal/backend", "internal/double"},
 		"redisresults":      {redis, "."},
 		"cmd/penstock":      {redis, ".", "redisresults", "internal/wire"},
 	}

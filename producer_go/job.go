@@ -56,7 +56,8 @@ type Job struct {
 	Version int
 
 	// ID is the job's identity, a UUIDv7 in lower case, under which a repetition is recognised. Defaults to
-	// a new one; set it to repeat a job whose outcome is not known.
+	// a new one; set it to repeat a job whose outcome is not known: workers then look for a stored result
+	// before they run it.
 	ID string
 
 	// Result says where the result goes. Defaults to Reply.
@@ -65,9 +66,10 @@ type Job struct {
 	// NotBefore is the earliest start. The zero time means at once.
 	NotBefore time.Time
 
-	// Deadline is the moment after which the job is not started and not retried. The zero time means the
-	// deadline of the context given to Enqueue, if it has one, for whoever stops waiting no longer needs
-	// the job. NoDeadline lets the job outlive the context.
+	// Deadline is the moment after which the job is not started and not retried. The zero time means shortly
+	// before the context given to Enqueue ends, if it has a deadline, for whoever stops waiting no longer
+	// needs the job: earlier by a twentieth of the time left, at most 100 ms, so that the answer of a job
+	// that is late still finds its caller. NoDeadline lets the job outlive the context.
 	Deadline   time.Time
 	NoDeadline bool
 
@@ -76,7 +78,7 @@ type Job struct {
 }
 
 // complete returns the job with its defaults filled in, or an *InvalidJobError with all its problems.
-func (j Job) complete(ctx context.Context) (Job, error) {
+func (j Job) complete(ctx context.Context, now time.Time) (Job, error) {
 	if j.Version == 0 {
 		j.Version = 1
 	}
@@ -101,7 +103,7 @@ func (j Job) complete(ctx context.Context) (Job, error) {
 			problems = append(problems, fmt.Sprintf("Meta %q is not valid UTF-8", key))
 		}
 	}
-	problems = append(problems, j.setDeadline(ctx)...)
+	problems = append(problems, j.setDeadline(ctx, now)...)
 	if len(problems) > 0 {
 		return j, &InvalidJobError{Code: CodeBadEnvelope, Message: strings.Join(problems, "; ")}
 	}
@@ -109,14 +111,14 @@ func (j Job) complete(ctx context.Context) (Job, error) {
 }
 
 // setDeadline applies the rules of the fields about time and returns what is wrong with them.
-func (j *Job) setDeadline(ctx context.Context) (problems []string) {
+func (j *Job) setDeadline(ctx context.Context, now time.Time) (problems []string) {
 	if j.NoDeadline && !j.Deadline.IsZero() {
 		return []string{"Deadline and NoDeadline are both set"}
 	}
 	inherited, ok := ctx.Deadline()
 	fromContext := ok && j.Deadline.IsZero() && !j.NoDeadline
 	if fromContext {
-		j.Deadline = inherited
+		j.Deadline = inherited.Add(-answerTime(inherited.Sub(now)))
 	}
 	for i, t := range []time.Time{j.NotBefore, j.Deadline} {
 		if !t.IsZero() && (t.UnixMilli() <= 0 || t.Year() > 9999) {
@@ -130,6 +132,11 @@ func (j *Job) setDeadline(ctx context.Context) (problems []string) {
 		return append(problems, "NotBefore lies beyond the context's deadline; set Deadline or NoDeadline")
 	}
 	return append(problems, "NotBefore lies beyond Deadline")
+}
+
+// answerTime is how much earlier than its caller's context a job ends that has this much time left.
+func answerTime(left time.Duration) time.Duration {
+	return max(0, min(left/20, 100*time.Millisecond))
 }
 
 // encode returns the job's body. Its errors are *InvalidJobError and ErrTooLarge.

@@ -38,9 +38,8 @@ func TestAJobWhoseConfirmIsLostIsPublishedAgainUnderTheSameID(t *testing.T) {
 	t.Parallel()
 	b, f := broken(t)
 	queue := b.Queue("q", nil)
-	id := wire.NewID()
 	f.Stall(brokertest.ToClient, true)
-	enqueued := b.enqueueing(b.ctx, penstock.Job{Task: "q.f", ID: id, Result: penstock.NoResult})
+	enqueued := b.enqueueing(b.ctx, penstock.Job{Task: "q.f", Result: penstock.NoResult})
 	eventually(t, "the job is in the queue", func() bool { return b.Messages(queue) == 1 })
 
 	f.Cut()
@@ -51,8 +50,11 @@ func TestAJobWhoseConfirmIsLostIsPublishedAgainUnderTheSameID(t *testing.T) {
 	}
 	eventually(t, "the job is in the queue twice", func() bool { return b.Messages(queue) == 2 })
 	first, second := b.Get(queue), b.Get(queue)
-	if first.MessageId != id || second.MessageId != id || !bytes.Equal(first.Body, second.Body) {
+	if first.MessageId != second.MessageId || !bytes.Equal(first.Body, second.Body) {
 		t.Fatalf("the copies differ: %s %x\n%s %x", first.MessageId, first.Body, second.MessageId, second.Body)
+	}
+	if first.Headers["x-repeat"] != nil || second.Headers["x-repeat"] != int64(1) {
+		t.Fatalf("the second copy must say what it is: %v, %v", first.Headers, second.Headers)
 	}
 }
 
@@ -129,7 +131,7 @@ func TestEnqueueWaitsForTheConnection(t *testing.T) {
 	}
 }
 
-func TestAReplyIsLostWithItsConnection(t *testing.T) {
+func TestAReplyMayBeLostWithItsConnection(t *testing.T) {
 	t.Parallel()
 	b, f := broken(t)
 	b.Queue("q", nil) // nobody answers
@@ -140,10 +142,31 @@ func TestAReplyIsLostWithItsConnection(t *testing.T) {
 
 	f.Cut()
 
-	mustBe(t, handle.Wait(b.ctx, nil), penstock.ErrReplyLost)
+	mustBe(t, handle.Wait(context.Background(), nil), penstock.ErrReplyLost)
+	mustBe(t, handle.Wait(within(t, 50*time.Millisecond), nil), penstock.ErrReplyLost, penstock.ErrNoResult, context.DeadlineExceeded)
 }
 
-func TestAJobThatIsPublishedAgainExpectsItsReplyOnTheNewConnection(t *testing.T) {
+func TestAJobInFlightIsAnsweredOverTheNextConnection(t *testing.T) {
+	t.Parallel()
+	b, f := broken(t)
+	queue := b.Queue("q", nil)
+	handle, err := b.client.Enqueue(b.ctx, penstock.Job{Task: "q.f"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	waiting := make(chan error, 1)
+	go func() { waiting <- handle.Wait(b.ctx, nil) }()
+
+	f.Cut()
+	eventually(t, "both connections are made again", func() bool { return b.client.Stats().Reconnects >= 2 })
+	b.Worker(queue, nil, brokertest.Echo)
+
+	if err := <-waiting; err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestAJobThatIsPublishedAgainIsAnsweredOverTheNewConnection(t *testing.T) {
 	t.Parallel()
 	b, f := broken(t)
 	queue := b.Queue("q", nil)

@@ -3,6 +3,7 @@ package penstock_test
 import (
 	"context"
 	"errors"
+	"regexp"
 	"strings"
 	"sync"
 	"testing"
@@ -150,7 +151,12 @@ func TestWaitHeedsItsContext(t *testing.T) {
 		t.Fatal(err)
 	}
 
-	mustBe(t, handle.Wait(within(t, 50*time.Millisecond), nil), penstock.ErrNoResult, context.DeadlineExceeded)
+	err = handle.Wait(within(t, 50*time.Millisecond), nil)
+	mustBe(t, err, penstock.ErrNoResult, context.DeadlineExceeded)
+	if text := regexp.MustCompile(`[0-9]+(\.[0-9])? m?s `).ReplaceAllString(err.Error(), "N ms "); text !=
+		"job "+handle.ID()+": no result came in time: accepted N ms after Enqueue, N ms ago: context deadline exceeded" {
+		t.Fatalf("the error must say where the time went: %v", err)
+	}
 
 	b.Worker(queue, nil, brokertest.Echo)
 	if err := handle.Wait(b.ctx, nil); err != nil {

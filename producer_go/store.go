@@ -82,17 +82,12 @@ func (s *stored) await(ctx context.Context, id string, hinted bool) ([]byte, err
 		case errors.Is(err, ErrDenied):
 			return nil, err
 		case !s.pause(ctx, wake, s.interval(polls, hinted)):
-			return nil, late(ctx, problem)
+			if problem != nil {
+				problem = fmt.Errorf("the store cannot be asked: %w", problem)
+			}
+			return nil, noResult(ctx, problem)
 		}
 	}
-}
-
-// late says that there was no result in time, and what the store answered last.
-func late(ctx context.Context, err error) error {
-	if err == nil {
-		return noResult(ctx)
-	}
-	return fmt.Errorf("%w; the store cannot be asked: %w", noResult(ctx), err)
 }
 
 // pause waits for a hint or the time of the next poll; it returns false when ctx has ended.

@@ -12,10 +12,18 @@ from typing import Final
 
 from penstock.errors import UsageError
 from penstock.wire.headers import is_namespace
-from penstock.wire.registry import HARD_MAX_BODY_BYTES, MAX_BODY_BYTES, NAMESPACE, RESULT_TTL_MS
+from penstock.wire.registry import (
+    CONSUMER_TIMEOUT_MS,
+    HARD_MAX_BODY_BYTES,
+    MAX_BODY_BYTES,
+    NAMESPACE,
+    RESULT_TTL_MS,
+)
 
 #: An error result with the longest message and task name must fit.
 MIN_MAX_BODY_BYTES: Final = 4096
+#: A day: whatever is unacknowledged for longer is a defect.
+_MAX_CONSUMER_TIMEOUT_S: Final = 86_400
 
 
 def default_instance() -> str:
@@ -39,6 +47,9 @@ class WorkerSettings:
         http_host: Where /livez, /readyz and /metrics are served. Defaults to 127.0.0.1.
         http_port: Their port; 0: any free one; None: not served. Defaults to 9464.
         connect_timeout_s: Seconds to reach RabbitMQ at the start. Defaults to 10.
+        consumer_timeout_s: Seconds for which a job may stay unacknowledged before RabbitMQ hands it out again; twice
+            the longest timeout of a task, and what it waits for Redis or RabbitMQ besides. From RabbitMQ 4.3; older
+            ones use their own setting. Defaults to an hour.
         drain_s: Seconds that running jobs have after SIGTERM. Defaults to 25, which fits the 30 of Kubernetes.
         max_body_bytes: Longest body that is read or written. Defaults to 1 MiB, at most 16 MiB.
         result_ttl_s: Lifetime of stored results in seconds. Defaults to a day.
@@ -56,6 +67,7 @@ class WorkerSettings:
     http_host: str = "127.0.0.1"
     http_port: int | None = 9464
     connect_timeout_s: float = 10.0
+    consumer_timeout_s: float = CONSUMER_TIMEOUT_MS / 1000
     drain_s: float = 25.0
     max_body_bytes: int = MAX_BODY_BYTES
     result_ttl_s: float = RESULT_TTL_MS / 1000
@@ -75,6 +87,10 @@ class WorkerSettings:
             (
                 not 0 <= self.connect_timeout_s < math.inf,
                 f"connect timeout {self.connect_timeout_s} is no number of seconds from 0",
+            ),
+            (
+                not 1 <= self.consumer_timeout_s <= _MAX_CONSUMER_TIMEOUT_S,
+                f"consumer timeout {self.consumer_timeout_s} is not between 1 and {_MAX_CONSUMER_TIMEOUT_S} seconds",
             ),
             (not 0 <= self.drain_s < math.inf, f"drain time {self.drain_s} is no number of seconds from 0"),
             (

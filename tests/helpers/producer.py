@@ -47,12 +47,14 @@ class Producer:
         """Publish a job and await the broker's confirm; returns its id.
 
         Keywords that a property of the message has replace it (`type`, `user_id`, `message_id`, ...); `body`
-        replaces the body, `headers` are added, `deadline` goes to the body and the header.
+        replaces the body, `headers` are added, `deadline` goes to the body and the header. `exchange` and `key` are
+        jobs and the task unless given.
         """
         self._consume()
         job_id = given.pop("message_id", None) or new_id()
         headers = dict(given.pop("headers", {}))
         deadline = given.pop("deadline", None)
+        exchange, key = given.pop("exchange", "jobs"), given.pop("key", task)
         if deadline is not None:
             headers["x-deadline"] = deadline
         body = given.pop("body", None)
@@ -71,7 +73,7 @@ class Producer:
             **given,
         }
         self.channel.basic_publish(
-            self.topology.name("jobs"), task, body, pika.BasicProperties(**properties), mandatory=True
+            self.topology.name(exchange), key, body, pika.BasicProperties(**properties), mandatory=True
         )
         return str(job_id)
 

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import os
+from typing import NoReturn
 
 import pytest
 
 
 def need(variable: str) -> str:
     """The URL in an environment variable; without it a test skips on a laptop and fails in CI."""
-    value = os.environ.get(variable)
-    if value:
-        return value
-    text = f"{variable} is not set; run: make integration"
+    return os.environ.get(variable) or missing(f"{variable} is not set; run: make integration")
+
+
+def missing(what: str) -> NoReturn:
+    """End a test that cannot run here: it skips on a laptop and fails in CI."""
     if os.environ.get("PENSTOCK_CI"):
-        pytest.fail(text, pytrace=False)
-    pytest.skip(text)
+        pytest.fail(what, pytrace=False)
+    pytest.skip(what)

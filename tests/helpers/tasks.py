@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from penstock import Processes, Queue, Retry, current_job
+from penstock import Processes, Queue, Reject, Retry, RetryAfter, current_job
 
 t = Queue("t", lane=Processes(2))
 solo = Queue("solo", lane=Processes(1))
@@ -76,9 +76,72 @@ def crash() -> None:
     ctypes.string_at(0)
 
 
+@t.task
+def crash_once(path: str) -> dict[str, Any]:
+    """Kill the child at the first attempt; then say who shares the second one's."""
+    if current_job().attempt == 1:
+        Path(path).write_text(str(os.getpid()))
+        ctypes.string_at(0)
+    return {"attempt": current_job().attempt, "pid": os.getpid(), "warm": _warm == [os.getpid()]}
+
+
 @t.task(timeout=0.5)
 def hang() -> None:
     time.sleep(60)
+
+
+@t.task(timeout=0.5, retry=Retry(hangs=2, base=0.1, jitter="none"))
+def hang_twice() -> None:
+    time.sleep(60)
+
+
+@t.task
+def not_yet(seconds: float) -> dict[str, Any]:
+    """Ask for another attempt, then say when it came."""
+    if current_job().attempt == 1:
+        raise RetryAfter(seconds, "not yet")
+    return {"attempt": current_job().attempt, "at": time.time()}
+
+
+@t.task(retry=Retry())
+def hopeless() -> None:
+    raise Reject("this cannot succeed")
+
+
+@t.task(retry=Retry(attempts=4, base=0.05, cap=0.05, jitter="none", in_slot=0.1))
+def quick(succeed_at: int) -> int:
+    attempt = current_job().attempt
+    if attempt < succeed_at:
+        raise RuntimeError(f"attempt {attempt} fails")
+    return attempt
+
+
+@t.task(retry=Retry(attempts=9, base=2, cap=2, jitter="none", elapsed=3))
+def impatient() -> None:
+    raise RuntimeError("fails")
+
+
+@t.task(retry=Retry(attempts=9, base=2, jitter="none"))
+def slow_to_heal() -> None:
+    raise RuntimeError("fails")
+
+
+@t.task(retry=Retry(attempts=2, base=0, cap=0))
+def fences(path: str) -> list[int]:
+    """Collect the fence of every start."""
+    with Path(path).open("a") as file:
+        file.write(f"{current_job().fence}\n")
+    if current_job().attempt == 1:
+        raise RuntimeError("once more")
+    return [int(line) for line in Path(path).read_text().split()]
+
+
+@t.task
+def count(path: str) -> int:
+    """Note that it runs."""
+    with Path(path).open("a") as file:
+        file.write("x")
+    return len(Path(path).read_text())
 
 
 @t.task
@@ -88,8 +151,9 @@ def unfit() -> object:
 
 @t.task
 def hold(path: str, seconds: float) -> float:
-    """Say by a file that it has begun, then take its time."""
-    Path(path).write_text(current_job().id)
+    """Say by a line in a file that it has begun, then take its time."""
+    with Path(path).open("a") as file:
+        file.write(f"{current_job().id}\n")
     time.sleep(seconds)
     return seconds
 

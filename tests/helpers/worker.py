@@ -18,11 +18,16 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 class WorkerProcess:
-    """`penstock worker` with its log in a file."""
+    """`penstock worker` with its log in a file.
 
-    def __init__(self, log: Path, *arguments: str, environment: dict[str, str] | None = None) -> None:
+    A `prefix` is a command that becomes the worker, for instance one that enters a network namespace.
+    """
+
+    def __init__(
+        self, log: Path, *arguments: str, environment: dict[str, str] | None = None, prefix: tuple[str, ...] = ()
+    ) -> None:
         self._log = log
-        command = [sys.executable, "-m", "penstock", "worker", *arguments]
+        command = [*prefix, sys.executable, "-m", "penstock", "worker", *arguments]
         if "--http" not in arguments:
             command += ["--http", "127.0.0.1:0"]
         with log.open("wb") as sink:

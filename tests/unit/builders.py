@@ -26,6 +26,7 @@ _DELIVERY = Delivery(
     fence=10_000,
     again=False,
     spent=NOTHING,
+    repeat=0,
     replays=0,
     version=None,
     deadline_ms=None,

@@ -26,10 +26,12 @@ from penstock.wire.registry import (
     HEADER_ERROR_TYPE,
     HEADER_EXIT,
     HEADER_FAILED_AT,
+    HEADER_FENCE,
     HEADER_FIRST_AT,
     HEADER_HANGS,
     HEADER_NOT_BEFORE,
     HEADER_PEAK_RSS,
+    HEADER_REPEAT,
     HEADER_REPLAYS,
     HEADER_RESULT_MODE,
     HEADER_RUN_MS,
@@ -59,6 +61,7 @@ def waiting_copy(delivery: Delivery, spent: Spent, *, not_before_ms: int) -> Bas
     """Properties of a copy that comes back at `not_before_ms` for the attempt that follows what is spent."""
     headers = {**_kept(delivery), **_account(spent)}
     headers[HEADER_NOT_BEFORE] = not_before_ms
+    headers[HEADER_FENCE] = delivery.fence
     if spent.deliveries:
         headers[HEADER_DELIVERIES] = spent.deliveries
     return _copy(delivery, headers)
@@ -120,6 +123,7 @@ def _kept(delivery: Delivery) -> dict[str, Any]:
     headers = dict(delivery.kept)
     headers[HEADER_RESULT_MODE] = str(delivery.mode)
     optional = {
+        HEADER_REPEAT: delivery.repeat or None,
         HEADER_REPLAYS: delivery.replays or None,
         HEADER_TASK_VERSION: delivery.version,
         HEADER_DEADLINE: delivery.deadline_ms,

@@ -11,7 +11,7 @@ from penstock.cli.options import add_broker, amqp_url
 from penstock.errors import UsageError
 from penstock.settings import WorkerSettings, default_instance
 from penstock.telemetry import logging as telemetry
-from penstock.wire.registry import MAX_BODY_BYTES, RESULT_TTL_MS
+from penstock.wire.registry import CONSUMER_TIMEOUT_MS, MAX_BODY_BYTES, RESULT_TTL_MS
 from penstock.worker.worker import run
 
 
@@ -48,6 +48,13 @@ def add(verbs: Any) -> None:
         help="time for running jobs at the end (default: 25)",
     )
     parser.add_argument(
+        "--consumer-timeout",
+        metavar="SECONDS",
+        type=float,
+        default=CONSUMER_TIMEOUT_MS / 1000,
+        help="how long a job may stay unacknowledged before RabbitMQ 4.3 hands it out again (default: an hour)",
+    )
+    parser.add_argument(
         "--max-body", metavar="BYTES", type=int, default=MAX_BODY_BYTES, help="longest body (default: 1 MiB)"
     )
     parser.add_argument(
@@ -78,6 +85,7 @@ def _run(options: argparse.Namespace) -> int:
         instance=options.name,
         http_host=host,
         http_port=port,
+        consumer_timeout_s=options.consumer_timeout,
         drain_s=options.drain,
         max_body_bytes=options.max_body,
         result_ttl_s=options.result_ttl,

@@ -9,7 +9,7 @@ from penstock.domain.retry import Retry
 from penstock.domain.spent import Spent
 from penstock.wire.failure import Failure
 from penstock.wire.headers import job_id_time_ms
-from penstock.wire.registry import DEAD_LETTERED, ErrorCode
+from penstock.wire.registry import DEAD_LETTERED, LADDER, ErrorCode
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +74,8 @@ def decide(
     cut = False
     if delay_s is not None:
         due_ms = now_ms + int(delay_s * 1000)
-        cut = deadline_ms is not None and due_ms >= deadline_ms
+        # However short the wait, the broker's shortest level lies between two attempts.
+        cut = deadline_ms is not None and max(due_ms, now_ms + LADDER[0].ttl_ms) >= deadline_ms
         if not cut and not policy.out_of_time((due_ms - (after.first_at_ms or now_ms)) / 1000):
             return RetryLater(due_ms, failure, after.and_waits(delay_s))
     if cut or failure.code == ErrorCode.EXPIRED:

@@ -25,6 +25,8 @@ class Delivery:
         again: Whether the job may have ended before: the broker has handed the message out already, it is a retry
             copy, or its producer published it twice.
         spent: What the job has spent of its budgets before.
+        repeat: How often its producer had published the job before this message, not knowing what became of it: the
+            answer to an earlier message may have found nobody.
         replays: How often it was replayed from the dead queue.
         version: Header x-task-version; None when absent.
         deadline_ms: Header x-deadline, Unix ms; None: no deadline.
@@ -33,7 +35,7 @@ class Delivery:
         reply_to: Routing key of the requester on the replies exchange; None: nobody awaits a reply.
         user: The producer's user; None when unknown.
         priority: The message's priority; None when absent.
-        kept: Headers that travel with every copy, as they came.
+        kept: Texts of the producer's that travel with every copy.
         body: job.v1 bytes, unread.
         tag: The delivery tag, valid on `channel` only.
         channel: The consumer that settles it; opaque here. It and `tag` change when the broker hands the job out
@@ -49,6 +51,7 @@ class Delivery:
     fence: int
     again: bool
     spent: Spent
+    repeat: int
     replays: int
     version: int | None
     deadline_ms: int | None

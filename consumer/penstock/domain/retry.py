@@ -17,6 +17,8 @@ ExceptionTypes = type[Exception] | tuple[type[Exception], ...]
 
 #: Longest wait that may be spent in a slot, in seconds: everything longer waits in the broker.
 MAX_IN_SLOT_S: Final = 1.0
+#: Longest wait of all, in seconds: thirty-one years. Milliseconds of it fit into any integer on the way.
+MAX_WAIT_S: Final = 1e9
 
 
 class RetryAfter(Exception):  # noqa: N818 -- says what is to happen, not what went wrong
@@ -26,13 +28,16 @@ class RetryAfter(Exception):  # noqa: N818 -- says what is to happen, not what w
     `never` do not matter. A task that names no policy may raise it twice.
 
     Args:
-        seconds: From now, at least 0; of any length, for the job waits in the broker.
+        seconds: From now, at least 0 and at most 1e9; the job waits in the broker.
         reason: For the log and the dead queue.
     """
 
+    #: What a class of the user's waits that does not call `__init__`.
+    seconds: float = 0.0
+
     def __init__(self, seconds: float, reason: str = "") -> None:
-        if not 0 <= seconds < math.inf:
-            raise ValueError(f"RetryAfter takes a number of seconds from 0, not {seconds}")
+        if not 0 <= seconds <= MAX_WAIT_S:
+            raise ValueError(f"RetryAfter takes a number of seconds from 0 to {MAX_WAIT_S:g}, not {seconds}")
         super().__init__(reason or f"try again in {seconds:g} s")
         self.seconds = float(seconds)
 
@@ -60,7 +65,7 @@ class Retry:
         crashes: Crashes after which it is dead. Defaults to 3. After the first one the job runs alone.
         hangs: Timeouts after which it is dead. Defaults to 2.
         base: Wait after the first attempt in seconds, before jitter. Defaults to 1.
-        cap: Longest wait in seconds, before jitter. Defaults to 600.
+        cap: Longest wait in seconds, before jitter. Defaults to 600; at most 1e9.
         jitter: `"full"` (the default) draws the wait evenly from 0 to the exponential value ("Exponential
             Backoff And Jitter", M. Brooker, 2015); `"none"` takes the value itself.
         elapsed: Seconds after the first failed attempt beyond which no further one is started. Defaults to
@@ -101,7 +106,10 @@ class Retry:
         return [
             *((getattr(self, n) < 1, f"{n} must be at least 1, not {getattr(self, n)}") for n in counts),
             (not 0 <= self.base < math.inf, f"base must be a number of seconds from 0, not {self.base}"),
-            (not self.base <= self.cap < math.inf, f"cap must be finite and at least base, not {self.cap}"),
+            (
+                not self.base <= self.cap <= MAX_WAIT_S,
+                f"cap must be at least base and at most {MAX_WAIT_S:g} s, not {self.cap}",
+            ),
             (self.jitter not in ("full", "none"), f'jitter must be "full" or "none", not {self.jitter!r}'),
             (
                 self.elapsed is not None and not 0 < self.elapsed < math.inf,

@@ -14,6 +14,19 @@ class ResultStore(Protocol):
     they were asked, so a `find` sees what was put before it.
     """
 
+    async def open(self) -> None:
+        """Make sure that the store answers, then take calls.
+
+        Raises:
+            UnavailableError: It does not answer.
+            DeniedError: It refuses the user or the password.
+        """
+        ...
+
+    async def close(self) -> None:
+        """Stop; calls that have not ended are dropped, their jobs will be redelivered. Closing twice is fine."""
+        ...
+
     @property
     def up(self) -> bool:
         """Whether the last call succeeded."""

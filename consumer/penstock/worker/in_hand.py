@@ -33,10 +33,14 @@ class InHand:
 
     def __init__(self) -> None:
         self._held: dict[str, Delivery] = {}
-        self._ended: dict[tuple[str, int, str | None], None] = {}
+        #: The last publication of each for which its end speaks.
+        self._ended: dict[tuple[str, int, str | None], int] = {}
 
     def __len__(self) -> int:
         return len(self._held)
+
+    def __contains__(self, delivery: Delivery) -> bool:
+        return self._held.get(delivery.job_id) is delivery
 
     def meet(self, delivery: Delivery) -> Meeting:
         """Take note of a delivery. Messages without an id have nothing in common."""
@@ -44,21 +48,27 @@ class InHand:
             return Meeting.NEW
         held = self._held.get(delivery.job_id)
         if held is None:
-            if delivery.again and _end_of(delivery) in self._ended:
+            if delivery.again and self._ended.get(_end_of(delivery), -1) >= delivery.repeat:
                 return Meeting.ENDED
             self._held[delivery.job_id] = delivery
             return Meeting.NEW
-        if held.channel.open or held.attempt != delivery.attempt:
+        # The answer is still to come, so it reaches whoever published the job again by now.
+        held.repeat = max(held.repeat, delivery.repeat)
+        if held.channel.open or (held.attempt, held.replays) != (delivery.attempt, delivery.replays):
             return Meeting.TWIN
         held.channel, held.tag = delivery.channel, delivery.tag
         return Meeting.ADOPTED
 
     def release(self, delivery: Delivery, *, ended: bool) -> None:
-        """The job is settled; `ended`: with its result, so that nothing of it need run again."""
-        if self._held.get(delivery.job_id) is delivery:
-            del self._held[delivery.job_id]
+        """The job is settled; `ended`: with its result, so that nothing of it need run again.
+
+        Of a twin nothing is noted: it does not speak for the job.
+        """
+        if self._held.get(delivery.job_id) is not delivery:
+            return
+        del self._held[delivery.job_id]
         if ended:
-            self._ended[_end_of(delivery)] = None
+            self._ended[_end_of(delivery)] = delivery.repeat
             if len(self._ended) > _REMEMBERED:
                 del self._ended[next(iter(self._ended))]
 

@@ -19,6 +19,7 @@ from penstock.wire.registry import (
     HEADER_CRASHES,
     HEADER_DEADLINE,
     HEADER_DELIVERIES,
+    HEADER_FENCE,
     HEADER_FIRST_AT,
     HEADER_HANGS,
     HEADER_NOT_BEFORE,
@@ -37,8 +38,10 @@ from penstock.wire.registry import (
     ResultMode,
 )
 
-#: Headers that travel with every copy as they came.
+#: Headers that travel with every copy as they came, and the longest that does, in characters: what a copy needs
+#: besides must still fit into one frame.
 _KEPT: Final = (HEADER_TRACEPARENT, HEADER_TRACESTATE, HEADER_CONTRACT)
+_MAX_KEPT: Final = 1024
 _MODES: Final = {mode.value: mode for mode in ResultMode}
 
 #: A job that is due within this many milliseconds is run now: a hop costs more than it gains.
@@ -52,6 +55,9 @@ _MAX_MS: Final = 10**13
 _MAX_NUMBER: Final = 2**31 - 1
 #: More than anybody replays a job; the fence of a job has room for it.
 _MAX_REPLAYS: Final = 10**6
+_MAX_FENCE: Final = 2**62
+#: Longest property and routing key on the wire, in bytes.
+_MAX_SHORT_TEXT: Final = 255
 
 
 class Intake:
@@ -86,8 +92,8 @@ class Intake:
         returns = _count(headers, _DELIVERY_COUNT, _MAX_NUMBER) if headers else 0
         # Only workers write to the retry exchange, so only there these headers can be believed.
         spent = _spent(headers if returned else {}, returns) if returned or returns else NOTHING
+        repeat = _count(headers, HEADER_REPEAT, _MAX_NUMBER) if headers else 0
         replays = _count(headers, HEADER_REPLAYS, _MAX_REPLAYS) if headers else 0
-        kept = {name: headers[name] for name in _KEPT if name in headers} if headers else {}
         return Delivery(
             type=_text(properties.type),
             task=task_of_returned(key) if returned else key,
@@ -95,9 +101,12 @@ class Intake:
             job_id=_text(properties.message_id),
             attempt=spent.attempts + 1,
             returns=returns,
-            fence=_fence(headers, spent, replays),
-            again=bool(method.redelivered) or returned or HEADER_REPEAT in headers,
+            fence=max(
+                _fence(headers, spent, replays), _count(headers, HEADER_FENCE, _MAX_FENCE) + 1 if returned else 0
+            ),
+            again=bool(method.redelivered or returned or repeat),
             spent=spent,
+            repeat=repeat,
             replays=replays,
             version=int_header(headers, HEADER_TASK_VERSION),
             deadline_ms=int_header(headers, HEADER_DEADLINE),
@@ -106,7 +115,7 @@ class Intake:
             reply_to=reply_to or None,
             user=_text(properties.user_id) or (str_header(headers, HEADER_USER) if returned else None),
             priority=properties.priority,
-            kept=kept,
+            kept=_kept(headers) if headers else {},
             body=body,
             tag=method.delivery_tag,
             channel=channel,
@@ -197,6 +206,10 @@ def _failure(code: ErrorCode, message: str) -> Failure:
     return Failure(code=code, message=message, retryable=False)
 
 
+def _kept(headers: Mapping[str, Any]) -> dict[str, str]:
+    return {name: text for name in _KEPT if (text := str_header(headers, name)) and len(text) <= _MAX_KEPT}
+
+
 def _count(headers: Mapping[str, Any], name: str, most: int) -> int:
     """A header that counts, at least 0 and at most `most`; 0 when absent."""
     return min(max(0, int_header(headers, name) or 0), most)
@@ -229,7 +242,7 @@ def _fence(headers: Mapping[str, Any], spent: Spent, replays: int) -> int:
 
 
 def _text(value: str | bytes | None) -> str:
-    """A property as text, "" when absent. pika gives what is no UTF-8 as bytes."""
+    """A property as text, "" when absent. pika gives what is no UTF-8 as bytes; a copy must be able to carry it."""
     if isinstance(value, bytes):
-        return value.decode("utf-8", "replace")
+        return value.decode("utf-8", "replace").encode()[:_MAX_SHORT_TEXT].decode(errors="ignore")
     return value or ""

@@ -80,6 +80,8 @@ class Pipeline:
         self._clock = clock
         self._budgets = {name: RetryBudget(task.retry.share, clock()) for name, task in spec.tasks.items()}
         self.open = True
+        #: Jobs that were sent back to wait, since the start.
+        self.postponed = 0
 
     def arrived(self, channel: Any, method: Any, properties: Any, body: bytes) -> None:
         """The broker has delivered a message."""
@@ -99,10 +101,13 @@ class Pipeline:
             self._metrics.adopted(delivery)
         elif met is Meeting.ENDED:
             self._settlement.found_ended(delivery)
-        elif self.open:
-            self._hold_up(delivery, now_ms)
-        else:
+        elif not self.open:
             self._settlement.return_unstarted(delivery)
+        elif (refusal := self._intake.refuse(delivery, now_ms)) and refusal.kind is OutcomeKind.UNDECODABLE:
+            # A copy of it would be believed where it does not belong.
+            self.ended(delivery, refusal)
+        else:
+            self._hold_up(delivery, now_ms)
 
     def _take(self, delivery: Delivery, now_ms: int) -> None:
         """What becomes of a job that is new here."""
@@ -112,6 +117,7 @@ class Pipeline:
             self.ended(delivery, refusal)
         elif self._intake.waits(delivery, now_ms):
             assert delivery.not_before_ms is not None
+            self.postponed += 1
             self._settlement.postpone(delivery, delivery.not_before_ms)
         elif self._intake.worn(delivery):
             self._settlement.refresh(delivery)
@@ -125,12 +131,16 @@ class Pipeline:
 
     def _looked_up(self, delivery: Delivery, body: bytes | None) -> None:
         """The store has said whether the job has a result already."""
-        if body is not None:
-            self._settlement.found_result(delivery, body)
-        elif not self.open:
-            self._settlement.return_unstarted(delivery)
-        else:
-            self._start(delivery, int(time.time() * 1000))
+        try:
+            if body is not None:
+                self._settlement.found_result(delivery, body)
+            elif not (self.open and delivery.channel.open):
+                # Without its channel the job is handed out again, here or elsewhere: nothing has started yet.
+                self._settlement.return_unstarted(delivery)
+            else:
+                self._start(delivery, int(time.time() * 1000))
+        except Exception:  # noqa: BLE001 -- see _given_up
+            self._given_up(delivery)
 
     def _start(self, delivery: Delivery, now_ms: int) -> None:
         if delivery.spent.suspicious:
@@ -155,10 +165,24 @@ class Pipeline:
         """Send a job back to wait that is due but cannot start: over budget, slot taken, or running here already."""
         born_ms = job_id_time_ms(delivery.job_id) if is_job_id(delivery.job_id) else now_ms
         since_ms = delivery.spent.first_at_ms or born_ms
+        self.postponed += 1
         self._settlement.postpone(delivery, now_ms + hold_up_ms(now_ms - since_ms))
 
     def ended(self, delivery: Delivery, outcome: Outcome) -> None:
         """An attempt has ended: decide, settle."""
+        try:
+            self._settle(delivery, outcome)
+        except Exception:  # noqa: BLE001 -- see _given_up
+            self._given_up(delivery)
+
+    def _given_up(self, delivery: Delivery) -> None:
+        """Give a job back that met a defect of ours: otherwise nobody would ever settle it."""
+        extra = {"event": Event.JOB_GIVEN_BACK, **identity(delivery)}
+        _log.exception("a job could not be settled; it goes back to its queue", extra=extra)
+        delivery.channel.give_back(delivery.tag, counted=True)
+        self._in_hand.release(delivery, ended=False)
+
+    def _settle(self, delivery: Delivery, outcome: Outcome) -> None:
         task = self._tasks.get(delivery.task)
         decision = decide(
             outcome,

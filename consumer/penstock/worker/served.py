@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from penstock.broker.consumer import Consumer
+from typing import Any
+
+from penstock.broker.ports import Broker
 from penstock.domain.delivery import Delivery
 from penstock.domain.lane import PREFETCH_PER_SLOT, is_short
 from penstock.domain.outcome import Outcome
@@ -13,6 +15,7 @@ from penstock.lanes.supervisor import Lane
 from penstock.results.ports import ResultStore
 from penstock.settings import WorkerSettings
 from penstock.telemetry.metrics import Metrics
+from penstock.worker.drain import Tally
 from penstock.worker.in_hand import InHand
 from penstock.worker.intake import Intake
 from penstock.worker.pipeline import Pipeline
@@ -27,6 +30,7 @@ class ServedQueue:
         spec: The queue.
         settings: The worker's.
         worker: The worker's name.
+        broker: Where its jobs come from.
         settlement: Shared by all queues.
         store: Shared by all queues.
         in_hand: Shared by all queues.
@@ -40,6 +44,7 @@ class ServedQueue:
         settings: WorkerSettings,
         *,
         worker: str,
+        broker: Broker,
         settlement: Settlement,
         store: ResultStore | None,
         in_hand: InHand,
@@ -51,7 +56,7 @@ class ServedQueue:
             spec,
             topology,
             strict=settings.strict,
-            stores_results=settings.redis_url is not None,
+            stores_results=store is not None,
             max_body_bytes=settings.max_body_bytes,
         )
         self.spec = spec
@@ -60,33 +65,62 @@ class ServedQueue:
             worker=worker,
             max_body_bytes=settings.max_body_bytes,
             on_outcome=self._ended,
+            on_unstarted=self._unstarted,
             on_broken=lambda why: shutdown.fail(WorkerError(why)),
         )
         self.pipeline = Pipeline(spec, intake, self.lane, settlement, store, in_hand, metrics)
-        self.consumer = Consumer(
-            topology.work_queue(spec.name),
-            prefetch=PREFETCH_PER_SLOT * spec.lane.slots,
-            on_message=self.pipeline.arrived,
+        self._prefetch = PREFETCH_PER_SLOT * spec.lane.slots
+        self.consumer = broker.consumer(
+            topology.work_queue(spec.name), prefetch=self._prefetch, on_message=self._arrived
         )
+        #: Whether no job is asked for at the moment.
+        self.paused = False
         self._settlement = settlement
         self._short = False
+        self._postponed = 0
+        self._tally: Tally | None = None
+
+    def _arrived(self, channel: Any, method: Any, properties: Any, body: bytes) -> None:
+        if self._tally is not None:
+            self._tally.given_back += 1
+        self.pipeline.arrived(channel, method, properties, body)
 
     def _ended(self, delivery: Delivery, outcome: Outcome) -> None:
+        if self._tally is not None:
+            self._tally.ended.append(delivery)
         # The lane and the pipeline know each other; one of them comes first.
         self.pipeline.ended(delivery, outcome)
 
-    def adjust(self) -> None:
-        """Fit the prefetch to the length of the jobs."""
-        self._short = is_short(self.lane.mean_s, already=self._short)
-        self.consumer.boost(self._short)
+    def _unstarted(self, delivery: Delivery) -> None:
+        self.pipeline.unstarted(delivery)
 
-    async def drain(self, drain_s: float) -> int:
-        """Take no more jobs, give back what has not started, finish what runs; returns how many did not end."""
+    def adjust(self) -> None:
+        """Fit the prefetch to the length of the jobs, and to those that are only passed on to wait."""
+        self._short = is_short(self.lane.mean_s, already=self._short)
+        passed_on = self.pipeline.postponed - self._postponed
+        self._postponed = self.pipeline.postponed
+        self.consumer.boost(self._short or passed_on >= self._prefetch)
+
+    def pause(self, why: str) -> None:
+        """Take no more jobs until `resume`; pausing twice is fine."""
+        self.paused = True
+        self.consumer.pause(why)
+
+    def resume(self) -> None:
+        """Take jobs again."""
+        self.paused = False
+        self.consumer.resume()
+
+    async def drain(self, drain_s: float, tally: Tally) -> None:
+        """Take no more jobs, give back what has not started, finish what runs, hand back the rest."""
+        self._tally = tally
         self.pipeline.open = False
         self.consumer.stop()
-        for delivery in self.lane.take_waiting():
+        waiting = self.lane.take_waiting()
+        tally.given_back += len(waiting)
+        for delivery in waiting:
             self._settlement.return_unstarted(delivery)
         cut = await self.lane.stop(drain_s)
+        tally.handed_back += len(cut)
         for delivery in cut:
-            self._settlement.return_unstarted(delivery)
-        return len(cut)
+            self._settlement.return_begun(delivery)

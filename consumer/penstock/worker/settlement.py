@@ -15,6 +15,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from typing import Any, Final
 
@@ -83,7 +84,7 @@ class Settlement:
             body = decision.body
             if decision.failure is not None:
                 body = self._error_result(delivery, outcome, decision.failure, decision.spent)
-            self._answer(delivery, body, partial(self._end, delivery))
+            self._answer(delivery, body)
         elif isinstance(decision, RetryLater):
             self._retry_later(delivery, decision)
         elif isinstance(decision, DeadLetter):
@@ -110,11 +111,19 @@ class Settlement:
 
     def return_unstarted(self, delivery: Delivery) -> None:
         """Give a job back of which nothing is spent. Where the broker counts that, a copy goes in its place."""
+        self._give_back(delivery, delivery.spent)
+
+    def return_begun(self, delivery: Delivery) -> None:
+        """Give a job back that was cut off while it ran: a hand-out that came to no end, so that its fence grows."""
+        self._give_back(delivery, replace(delivery.spent, deliveries=delivery.spent.deliveries + 1))
+
+    def _give_back(self, delivery: Delivery, spent: Spent) -> None:
         if self._gives_back_free() or not (delivery.channel.open and is_job_id(delivery.job_id)):
             delivery.channel.give_back(delivery.tag, counted=False)
             self._in_hand.release(delivery, ended=False)
         else:
-            self.postpone(delivery, max(int(time.time() * 1000), delivery.not_before_ms or 0))
+            due_ms = max(int(time.time() * 1000), delivery.not_before_ms or 0)
+            self._wait(delivery, spent, due_ms, lambda: self._ack(delivery))
 
     def found_ended(self, delivery: Delivery) -> None:
         """The worker has ended this job before; its ack was lost."""
@@ -125,7 +134,7 @@ class Settlement:
         """The job's result is stored: it is only brought to whoever awaits a reply."""
         self._found(delivery)
         if awaits(delivery)[1]:
-            self._reply(delivery, body, partial(self._end, delivery))
+            self._reply(delivery, body)
         else:
             self._end(delivery)
 
@@ -156,7 +165,7 @@ class Settlement:
             failure = decision.failure
             self._note(Event.JOB_DEAD_LETTERED, delivery, f"{failure.code}: {failure.message}", logging.ERROR)
             body = self._error_result(delivery, outcome, failure, decision.spent)
-            self._answer(delivery, body, partial(self._end, delivery))
+            self._answer(delivery, body)
 
         now_ms = int(time.time() * 1000)
         properties = messages.dead_copy(
@@ -195,39 +204,52 @@ class Settlement:
 
     # ── the answer ──────────────────────────────────────────────────────────────────────────────
 
-    def _answer(self, delivery: Delivery, body: bytes | None, settled: Callable[[], None]) -> None:
-        """Bring the result to whoever awaits it, then call `settled`."""
+    def _answer(self, delivery: Delivery, body: bytes | None) -> None:
+        """Bring the result to whoever awaits it; then the job is over."""
         stores, replies = awaits(delivery)
         if body is None or not (stores or replies):
-            settled()
+            self._end(delivery)
         elif not stores or self._store is None:
-            self._reply(delivery, body, settled)
+            self._reply(delivery, body)
         else:
-            self._keep(delivery, body, (lambda: self._reply(delivery, body, settled)) if replies else settled)
+            self._keep(delivery, body, replies=replies)
 
-    def _keep(self, delivery: Delivery, body: bytes, settled: Callable[[], None]) -> None:
+    def _keep(self, delivery: Delivery, body: bytes, *, replies: bool) -> None:
+        store = self._store
+        assert store is not None
+
         def done(first: bool) -> None:
             if not first:
                 self._metrics.duplicate_result(delivery)
-            settled()
+            if not replies:
+                self._end(delivery)
+            elif first:
+                self._reply(delivery, body)
+            else:
+                # What is replied is what is stored, or the caller could see two results.
+                store.find(delivery.job_id, lambda kept: self._reply(delivery, kept or body))
 
-        assert self._store is not None
-        self._store.put(delivery.job_id, body, delivery.reply_to, done)
+        store.put(delivery.job_id, body, delivery.reply_to, done)
 
-    def _reply(self, delivery: Delivery, body: bytes, settled: Callable[[], None], tries: int = 0) -> None:
+    def _reply(self, delivery: Delivery, body: bytes, tries: int = 0) -> None:
         def done(confirm: Confirm) -> None:
-            if confirm is Confirm.REFUSED and delivery.channel.open:
-                # Seen once while the requester's queue was being deleted; the next answer is a return.
-                again = partial(self._reply, delivery, body, settled, tries + 1)
-                asyncio.get_running_loop().call_later(_pause_s(tries), again)
-                return
-            if confirm is not Confirm.ACKED:
+            if confirm is Confirm.ACKED:
+                self._end(delivery)
+            elif confirm is Confirm.RETURNED:
                 self._metrics.unroutable_reply(delivery)
                 self._note(Event.JOB_REPLY_UNROUTABLE, delivery, "the requester is gone", logging.INFO)
-            settled()
+                # Whoever asks again has not had the answer.
+                self._ack(delivery)
+            elif delivery.channel.open:
+                # Seen once while the requester's queue was being deleted; the next answer is a return.
+                again = partial(self._reply, delivery, body, tries + 1)
+                asyncio.get_running_loop().call_later(_pause_s(tries), again)
+            else:
+                # Nobody has the answer, and the broker hands the job out again.
+                self._in_hand.release(delivery, ended=False)
 
         if delivery.reply_to is None:
-            settled()
+            self._end(delivery)
             return
         self._publisher.publish(self._replies, delivery.reply_to, messages.reply(delivery), body, done)
 
@@ -260,7 +282,7 @@ class Settlement:
         self._in_hand.release(delivery, ended=True)
 
     def _ack(self, delivery: Delivery) -> None:
-        """A copy stands in for the message."""
+        """The message is done with; the job may come again."""
         delivery.channel.ack(delivery.tag)
         self._in_hand.release(delivery, ended=False)
 

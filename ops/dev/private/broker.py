@@ -27,8 +27,14 @@ class Broker(Server):
     start_s = 120.0  # 5 to 8 s on an idle machine
     stop_s = 30.0
 
-    def __init__(self, instance: Instance, *, amqp: int, management: int, prometheus: int) -> None:
+    #: How long a command of `rabbitmqctl` may take: it boots an Erlang node of its own. Seconds.
+    control_s = 60.0
+
+    def __init__(
+        self, instance: Instance, *, amqp: int, management: int, prometheus: int, control: str = "rabbitmqctl"
+    ) -> None:
         super().__init__(instance, port=amqp)
+        self._control = control
         self.url = f"amqp://guest:guest@127.0.0.1:{amqp}/"
         self.management_url = f"http://guest:guest@127.0.0.1:{management}"
         self.prometheus_url = f"http://127.0.0.1:{prometheus}/metrics"
@@ -41,6 +47,14 @@ class Broker(Server):
             "PENSTOCK_PROMETHEUS_URL": self.prometheus_url,
         }
         return found if self.pid is None else {**found, "PENSTOCK_BROKER_PID": str(self.pid)}
+
+    def control(self, *argv: str) -> str:
+        """Run `rabbitmqctl` on it, which takes a second or two; return what it printed.
+
+        Raises:
+            subprocess.SubprocessError: the command failed, or did not end in time.
+        """
+        return self._instance.run([self._control, "--quiet", *argv], self.control_s)
 
     def _ask(self) -> str:
         return amqp_version("127.0.0.1", self.port)
@@ -64,7 +78,8 @@ def local_broker(program: Program, janitor: Janitor) -> Broker:
     env = _environment(program.seen(folder), distribution=distribution, epmd=epmd)
     argv = ["/bin/sh", "-c", _LAUNCH, program.path]
     instance = Process(program, argv, env=env, folder=folder, janitor=janitor)
-    return Broker(instance, amqp=amqp, management=management, prometheus=prometheus)
+    control = str(Path(program.path).with_name("rabbitmqctl"))
+    return Broker(instance, amqp=amqp, management=management, prometheus=prometheus, control=control)
 
 
 def _write_settings(folder: Path, *, amqp: int, management: int, prometheus: int) -> None:

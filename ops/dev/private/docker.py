@@ -8,6 +8,7 @@ import secrets
 import shutil
 import subprocess
 import tarfile
+from pathlib import Path
 
 from ops.dev.private.broker import Broker, limits
 from ops.dev.private.janitor import Janitor
@@ -59,6 +60,7 @@ class Container:
     def __init__(self, image: str, ports: dict[int, int], janitor: Janitor) -> None:
         self.version = image.partition(":")[2].partition("-")[0]
         self.source = SOURCE.format(image)
+        self.folder: Path | None = None
         self._image = image
         self._ports = ports
         self._janitor = janitor
@@ -93,6 +95,20 @@ class Container:
         """Kill it; one that does not run is left alone."""
         if self.alive():
             _request("kill", self._name)
+
+    def pause(self) -> None:
+        """Stop all its processes where they are; one that does not run is left alone."""
+        if self.alive():
+            _request("pause", self._name)
+
+    def resume(self) -> None:
+        """Let them go on."""
+        if self.alive():
+            _request("unpause", self._name)
+
+    def run(self, argv: list[str], timeout_s: float) -> str:
+        """Run a command in the container; return what it printed."""
+        return _request("exec", self._name, *argv, timeout_s=timeout_s)
 
     def alive(self) -> bool:
         """Say whether it runs."""

@@ -107,18 +107,18 @@ def _kill_group(group: int) -> bool:
 def _remove_folder(path: str) -> None:
     """Remove a folder; a dying server may still add a file or two meanwhile."""
     # First of all: what is mounted in it, perhaps /dev itself, is not ours to remove.
-    for point in sorted(_mounted_below(path), reverse=True):
+    for point in sorted(_mounted_in(path), reverse=True):
         subprocess.run(["umount", "--lazy", point], capture_output=True, timeout=GONE_S, check=True)
     deadline = time.monotonic() + GONE_S
     while os.path.lexists(path):
         shutil.rmtree(path, ignore_errors=time.monotonic() < deadline)
 
 
-def _mounted_below(path: str) -> list[str]:
-    """Return mount points below a folder. Normally none: servers mount in a namespace of their own."""
+def _mounted_in(path: str) -> list[str]:
+    """Return mount points in a folder, itself included. Normally none: servers mount in a namespace of their own."""
     table = Path("/proc/self/mounts")
     points = [line.split()[1] for line in table.read_text().splitlines()] if table.exists() else []
-    return [point for point in points if point.startswith(f"{path}/")]
+    return [point for point in points if f"{point}/".startswith(f"{path}/")]
 
 
 def _remove_container(docker: str, name: str) -> None:

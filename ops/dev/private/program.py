@@ -49,10 +49,13 @@ class Process:
     ) -> None:
         self.version = program.version
         self.source = program.source
+        self._enter = program.enter
         self._argv = [*program.enter, *argv]
         path = _DEBIAN_PATH if program.enter else os.environ.get("PATH", os.defpath)
         self._env = {"PATH": path, "LANG": "C.UTF-8", **env}
-        self._folder = folder
+        #: Where its data and its log are, as seen from this machine.
+        self.folder: Path | None = folder
+        self._cwd = folder
         self._log = folder / "server.log"
         self._janitor = janitor
         self._process: subprocess.Popen[bytes] | None = None
@@ -61,7 +64,7 @@ class Process:
         """Start the process; a running one is left alone."""
         if not self.alive():
             with self._log.open("ab") as log:
-                self._process = self._janitor.launch(self._argv, env=self._env, log=log, cwd=self._folder)
+                self._process = self._janitor.launch(self._argv, env=self._env, log=log, cwd=self._cwd)
 
     def stop(self, timeout_s: float) -> None:
         """Ask the server to end by itself (SIGTERM); kill what is left after `timeout_s`."""
@@ -76,6 +79,34 @@ class Process:
         if self._process is not None:
             self._janitor.reap(self._process)
             self._process = None
+
+    def pause(self) -> None:
+        """Stop the process and its helpers where they are (SIGSTOP)."""
+        if self._process is not None:
+            os.killpg(self._process.pid, signal.SIGSTOP)
+
+    def resume(self) -> None:
+        """Let them go on (SIGCONT)."""
+        if self._process is not None:
+            os.killpg(self._process.pid, signal.SIGCONT)
+
+    def run(self, argv: list[str], timeout_s: float) -> str:
+        """Run a command beside the server, in its root folder and with its environment; return what it printed.
+
+        Raises:
+            subprocess.SubprocessError: it failed, or did not end in time.
+        """
+        done = subprocess.run(
+            [*self._enter, *argv],
+            env=self._env,
+            cwd=self._cwd,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            timeout=timeout_s,
+            check=True,
+        )
+        return done.stdout.decode(errors="replace")
 
     def alive(self) -> bool:
         """Say whether the process runs; when it has ended, its helpers go too."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from pathlib import Path
 from typing import Protocol
 
 from ops.dev.private.probe import NotReadyError, wait_until_ready
@@ -19,6 +20,8 @@ class Instance(Protocol):
     version: str
     #: Where it comes from, in words for the user.
     source: str
+    #: Where its data are on this machine; None when they are elsewhere.
+    folder: Path | None
 
     def start(self) -> None:
         """Start it without waiting; a running one is left alone."""
@@ -28,6 +31,16 @@ class Instance(Protocol):
 
     def kill(self) -> None:
         """Kill it at once; one that does not run is left alone."""
+
+    def pause(self) -> None:
+        """Stop it where it is; one that does not run is left alone."""
+
+    def resume(self) -> None:
+        """Let it go on."""
+
+    def run(self, argv: list[str], timeout_s: float) -> str:
+        """Run a command beside it; return what it printed."""
+        ...
 
     def alive(self) -> bool:
         """Say whether it runs."""
@@ -98,6 +111,19 @@ class Server(ABC):
         """Stop it, then start it."""
         self.stop()
         self.start()
+
+    def pause(self) -> None:
+        """Stop all its processes where they are (SIGSTOP): it keeps its connections and answers nothing."""
+        self._instance.pause()
+
+    def resume(self) -> None:
+        """Let it go on after `pause`."""
+        self._instance.resume()
+
+    @property
+    def folder(self) -> Path | None:
+        """Where its data are on this machine; None when they are elsewhere."""
+        return self._instance.folder
 
     @abstractmethod
     def environment(self) -> dict[str, str]:

@@ -142,7 +142,7 @@ func TestASupervisorThatNeverStartedIsClosed(t *testing.T) {
 		}
 	}
 	s.Start()
-	if _, err := s.Link(context.Background()); !errors.Is(err, fault.ErrClosed) {
+	if _, err := s.Link(context.Background(), false); !errors.Is(err, fault.ErrClosed) {
 		t.Fatalf("got %v", err)
 	}
 }
@@ -158,7 +158,7 @@ func TestASupervisorIsClosedWhileItTriesToConnect(t *testing.T) {
 	s.Start()
 	waiting := make(chan error)
 	go func() {
-		_, err := s.Link(context.Background())
+		_, err := s.Link(context.Background(), false)
 		waiting <- err
 	}()
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)

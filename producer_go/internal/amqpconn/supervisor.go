@@ -81,8 +81,11 @@ func (s *Supervisor) Close(ctx context.Context) error {
 }
 
 // Link returns the present connection. While there is none it waits for the next, unless trying again is
-// hopeless: a wrong password or a missing exchange is returned at once, although the attempts go on.
-func (s *Supervisor) Link(ctx context.Context) (*Link, error) { return s.wait(ctx, hopeless) }
+// hopeless: a wrong password or a missing exchange is returned at once, although the attempts go on. Who
+// insists waits all the same, for what is hopeless now may be mended before ctx ends.
+func (s *Supervisor) Link(ctx context.Context, insist bool) (*Link, error) {
+	return s.wait(ctx, func(err error) bool { return !insist && hopeless(err) })
+}
 
 // First is like Link but returns the failure of any attempt, the first one included.
 func (s *Supervisor) First(ctx context.Context) (*Link, error) {

@@ -10,7 +10,7 @@ import (
 )
 
 // Redis returns the URL of the tests' Redis and what a worker does to store a result there.
-func (b *Broker) Redis() (url string, store func(ctx context.Context, replyTo, id string, body []byte) error) {
+func (b *Broker) Redis() (url string, store Keep) {
 	b.t.Helper()
 	url = Env(b.t, "PENSTOCK_REDIS_URL")
 	options, err := redis.ParseURL(url)

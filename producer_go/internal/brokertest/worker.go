@@ -15,9 +15,23 @@ type Answer func(job *wire.Job, d amqp.Delivery) *wire.Result
 // Echo answers with the arguments.
 func Echo(job *wire.Job, _ amqp.Delivery) *wire.Result { return &wire.Result{Value: job.Args} }
 
+// Keep stores a result; see [Broker.Redis].
+type Keep = func(ctx context.Context, replyTo, id string, body []byte) error
+
 // Worker answers the jobs of a queue, over the reply queue or through store (which may be nil), until the
 // test ends.
-func (b *Broker) Worker(queue string, store func(ctx context.Context, replyTo, id string, body []byte) error, answer Answer) {
+func (b *Broker) Worker(queue string, store Keep, answer Answer) {
+	b.t.Helper()
+	b.Serve(queue, store, func(job *wire.Job, d amqp.Delivery) []byte {
+		if result := answer(job, d); result != nil {
+			return ResultOf(b, job, result)
+		}
+		return nil
+	})
+}
+
+// Serve is Worker for answers that are encoded already.
+func (b *Broker) Serve(queue string, store Keep, answer func(*wire.Job, amqp.Delivery) []byte) {
 	b.t.Helper()
 	conn, err := amqp.Dial(b.URL)
 	b.must(err)
@@ -43,8 +57,8 @@ func (b *Broker) Worker(queue string, store func(ctx context.Context, replyTo, i
 type worker struct {
 	broker *Broker
 	ch     *amqp.Channel
-	store  func(ctx context.Context, replyTo, id string, body []byte) error
-	answer Answer
+	store  Keep
+	answer func(*wire.Job, amqp.Delivery) []byte
 }
 
 // handle ends in an ack whatever happens: tests look at what arrives.
@@ -55,11 +69,10 @@ func (w *worker) handle(d amqp.Delivery) {
 		w.broker.t.Errorf("the worker got a bad job: %v", err)
 		return
 	}
-	result := w.answer(job, d)
-	if result == nil {
+	body := w.answer(job, d)
+	if body == nil {
 		return
 	}
-	body := ResultOf(w.broker, job, result)
 	mode := d.Headers[wire.HeaderResultMode]
 	if w.store != nil && (mode == wire.ResultStored || mode == wire.ResultReplyAndStored) {
 		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)

@@ -1,69 +1,75 @@
-// Package replies receives results over an exclusive reply queue and hands each to whoever waits for it.
+// Package replies receives results over a reply queue and hands each to whoever waits for it.
 package replies
 
 import (
 	"context"
-	"errors"
-	"fmt"
 	"sync"
-	"sync/atomic"
 
-	amqp "github.com/rabbitmq/amqp091-go"
-
-	"github.com/penstock-mq/penstock/producer_go/internal/amqpconn"
 	"github.com/penstock-mq/penstock/producer_go/internal/fault"
-	"github.com/penstock-mq/penstock/producer_go/internal/wire"
 )
+
+// Source brings replies to a router, whose methods Up and Deliver are for the source to call.
+type Source interface {
+	// Ready waits until replies can come, with insist even where that looks hopeless. The first call
+	// connects.
+	Ready(ctx context.Context, insist bool) error
+
+	// Connects returns how many connections there have been.
+	Connects() int
+
+	// Close ends the connection.
+	Close(ctx context.Context) error
+}
 
 // Pending is a reply that has not come yet, or has.
 type Pending struct {
-	address string        // the reply queue's key; the queue and all replies to it die with its connection
-	holders int           // how many have asked for this job's reply; guarded by the router's lock
-	done    chan struct{} // closed by the router when the two below are set
+	jobID   string
+	holders int             // how many have asked for this job's reply; guarded by the router's lock
+	lost    <-chan struct{} // of the connection that was there at the last publication; guarded likewise
+	done    chan struct{}   // closed by the router when the two below are set
 	body    []byte
 	err     error
 }
 
-// Done is closed when the reply has come or can no longer come.
+// Done is closed when the reply has come or the router was closed.
 func (p *Pending) Done() <-chan struct{} { return p.done }
 
-// Body returns the reply as it came, or fault.ErrReplyLost or ErrClosed; to be called after Done.
+// Body returns the reply as it came, or fault.ErrClosed; to be called after Done.
 func (p *Pending) Body() ([]byte, error) { return p.body, p.err }
 
-// Address returns the job's reply_to.
-func (p *Pending) Address() string { return p.address }
-
-// Router owns the reply queue. It connects at the first Expect.
+// Router knows who waits for which reply. All replies come to one address, whatever becomes of the
+// connection: what is sent there while there is none is lost, what is sent later is not.
 type Router struct {
-	supervisor *amqpconn.Supervisor
-	exchange   string
-	queue      string // template
-	user       string
-	dropped    atomic.Uint64
+	source  Source
+	address string
 
 	mu      sync.Mutex
 	closed  bool
-	address string              // of the present connection; "" while there is none
+	lost    chan struct{}       // closed with its connection; nil while there is no connection
 	waiting map[string]*Pending // by job id; an entry leaves when its reply comes, or with its last holder
+	dropped uint64
 }
 
-// New returns a router for replies to user in a namespace.
-func New(config amqpconn.Config, namespace, user string) *Router {
-	r := &Router{
-		exchange: namespace + "." + wire.ExchangeReplies,
-		queue:    namespace + "." + wire.QueueReply,
-		user:     user,
-		waiting:  make(map[string]*Pending),
-	}
-	r.supervisor = amqpconn.New(config, r.setup)
+// New returns a router for the replies to an address, <user>.<instance>, and what connect makes of it as
+// their source.
+func New(address string, connect func(*Router) Source) *Router {
+	r := &Router{address: address, waiting: make(map[string]*Pending)}
+	r.source = connect(r)
 	return r
 }
 
+// Address is the reply_to of jobs.
+func (r *Router) Address() string { return r.address }
+
 // Connects returns how many connections there have been.
-func (r *Router) Connects() int { return r.supervisor.Connects() }
+func (r *Router) Connects() int { return r.source.Connects() }
 
 // Dropped returns how many replies nobody was waiting for: late, duplicate or stray.
-func (r *Router) Dropped() uint64 { return r.dropped.Load() }
+func (r *Router) Dropped() uint64 {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.dropped
+}
 
 // Waiting returns how many replies are awaited.
 func (r *Router) Waiting() int {
@@ -72,46 +78,54 @@ func (r *Router) Waiting() int {
 	return len(r.waiting)
 }
 
-// Expect prepares for the reply to a job, before the job is published. Each call needs one Forget.
-func (r *Router) Expect(ctx context.Context, jobID string) (*Pending, error) {
-	r.supervisor.Start()
+// Expect prepares for the reply to a job, before the job is published. Each call needs one Forget; a call
+// with the pending reply of an earlier one, before the job is published again, needs none.
+func (r *Router) Expect(ctx context.Context, jobID string, earlier *Pending, insist bool) (*Pending, error) {
 	for {
-		link, err := r.supervisor.Link(ctx)
-		if err != nil {
-			return nil, err
+		if err := r.source.Ready(ctx, insist); err != nil {
+			return earlier, err
 		}
-		if p := r.enter(jobID); p != nil {
-			return p, nil
-		}
-		select { // the connection has been lost, and the supervisor is about to notice
-		case <-link.Done():
-		case <-ctx.Done():
+		if p, err := r.enter(jobID, earlier); p != nil || err != nil {
+			return p, err
 		}
 	}
 }
 
-// enter returns nil when there is no reply queue at present.
-func (r *Router) enter(jobID string) *Pending {
+// enter returns nil when the connection has been lost already.
+func (r *Router) enter(jobID string, p *Pending) (*Pending, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.address == "" {
-		return nil
+	if r.closed {
+		return p, fault.ErrClosed
 	}
-	p := r.waiting[jobID]
+	if r.lost == nil {
+		return nil, nil
+	}
 	if p == nil {
-		p = &Pending{address: r.address, done: make(chan struct{})}
-		r.waiting[jobID] = p
+		if p = r.waiting[jobID]; p == nil {
+			p = &Pending{jobID: jobID, done: make(chan struct{})}
+			r.waiting[jobID] = p
+		}
+		p.holders++
 	}
-	p.holders++
-	return p
+	p.lost = r.lost
+	return p, nil
+}
+
+// Lost returns what is closed when the connection is lost that was there when the job was published last:
+// its reply may have been lost with it, or come over the next.
+func (r *Router) Lost(p *Pending) <-chan struct{} {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return p.lost
 }
 
 // Forget undoes one Expect. A reply that comes later is dropped.
-func (r *Router) Forget(jobID string, p *Pending) {
+func (r *Router) Forget(p *Pending) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if p.holders--; p.holders == 0 && r.waiting[jobID] == p {
-		delete(r.waiting, jobID)
+	if p.holders--; p.holders == 0 && r.waiting[p.jobID] == p {
+		delete(r.waiting, p.jobID)
 	}
 }
 
@@ -119,90 +133,52 @@ func (r *Router) Forget(jobID string, p *Pending) {
 func (r *Router) Close(ctx context.Context) error {
 	r.mu.Lock()
 	r.closed = true
-	r.fail(r.address, fault.ErrClosed)
+	for id, p := range r.waiting {
+		delete(r.waiting, id)
+		p.err = fault.ErrClosed
+		close(p.done)
+	}
 	r.mu.Unlock()
-	return r.supervisor.Close(ctx)
+	return r.source.Close(ctx)
 }
 
-// setup declares a reply queue of a fresh name, for the broker may hold the old one until it has noticed
-// that its connection is gone.
-func (r *Router) setup(_ context.Context, link *amqpconn.Link) error {
-	instance := wire.NewInstance()
-	queue := wire.Fill(r.queue, "user", r.user, "instance", instance)
-	address := r.user + "." + instance
-	ch, err := link.Conn.Channel()
-	if err != nil {
-		return r.explain(err)
-	}
-	classic := amqp.Table{amqp.QueueTypeArg: amqp.QueueTypeClassic}
-	if _, err := ch.QueueDeclare(queue, false, false, true, false, classic); err != nil {
-		return r.explain(err)
-	}
-	if err := ch.QueueBind(queue, address, r.exchange, false, nil); err != nil {
-		return r.explain(err)
-	}
-	deliveries, err := ch.Consume(queue, "", true, true, false, false, nil)
-	if err != nil {
-		return r.explain(err)
-	}
+// Up says that replies can come from now on, over a new connection. It returns what to call when that
+// connection is lost, and with it every reply that was on its way; nil when the router is closed.
+func (r *Router) Up() (down func()) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.closed {
-		return fault.ErrClosed
+		return nil
 	}
-	r.address = address
-	go r.receive(link, address, deliveries)
-	return nil
-}
-
-// explain says why there is no reply queue.
-func (r *Router) explain(err error) error {
-	var said *amqp.Error
-	if errors.As(err, &said) && said.Server {
-		switch said.Code {
-		case amqp.NotFound:
-			return fmt.Errorf("%w: the exchange %s does not exist; run: penstock topology apply", fault.ErrTopology, r.exchange)
-		case amqp.AccessRefused:
-			return fmt.Errorf("%w: %w", fault.ErrDenied, err)
+	lost := make(chan struct{})
+	r.lost = lost
+	return func() {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		close(lost)
+		if r.lost == lost { // not when the next connection is there already
+			r.lost = nil
 		}
 	}
-	return fmt.Errorf("%w: no reply queue: %w", fault.ErrUnavailable, err)
 }
 
-// receive hands replies out until the queue is gone, and with it every reply that was on its way.
-func (r *Router) receive(link *amqpconn.Link, address string, deliveries <-chan amqp.Delivery) {
-	for d := range deliveries {
-		r.deliver(d)
-	}
-	link.Drop() // the channel can end before its connection, for instance when somebody deletes the queue
+// IsUp tells whether replies can come.
+func (r *Router) IsUp() bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.fail(address, fault.ErrReplyLost)
+	return r.lost != nil
 }
 
-func (r *Router) deliver(d amqp.Delivery) {
+// Deliver hands a reply out. The first one counts.
+func (r *Router) Deliver(jobID string, body []byte) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	p := r.waiting[d.CorrelationId]
+	p := r.waiting[jobID]
 	if p == nil {
-		r.dropped.Add(1)
+		r.dropped++
 		return
 	}
-	delete(r.waiting, d.CorrelationId)
-	p.body = d.Body
+	delete(r.waiting, jobID)
+	p.body = body
 	close(p.done)
-}
-
-// fail ends the waiting for all replies to an address, which is no longer used; under the lock.
-func (r *Router) fail(address string, err error) {
-	if r.address == address {
-		r.address = ""
-	}
-	for id, p := range r.waiting {
-		if p.address == address {
-			delete(r.waiting, id)
-			p.err = err
-			close(p.done)
-		}
-	}
 }

@@ -11,7 +11,9 @@ from tests.unit.builders import JOB_ID
 
 
 def make_job(deadline_ms: int | None = None) -> CurrentJob:
-    return CurrentJob(id=JOB_ID, task="stats.norm", attempt=2, deadline_ms=deadline_ms, meta={"who": "me"})
+    return CurrentJob(
+        id=JOB_ID, task="stats.norm", attempt=2, fence=20_000, deadline_ms=deadline_ms, meta={"who": "me"}
+    )
 
 
 def test_outside_a_task_there_is_no_current_job() -> None:

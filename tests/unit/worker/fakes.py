@@ -8,11 +8,12 @@ from typing import Any
 
 from prometheus_client.parser import text_string_to_metric_families
 
-from penstock.broker.publisher import Confirm, Publisher
+from penstock.broker.ports import Confirm, Publisher
 from penstock.domain.delivery import Delivery
 from penstock.results.ports import ResultStore
 from penstock.telemetry.metrics import Metrics
 from penstock.wire.result import Result, decode_result
+from penstock.worker.in_hand import InHand
 from penstock.worker.settlement import Settlement
 from tests.unit.builders import make_delivery, make_queue
 
@@ -40,8 +41,11 @@ class FakePublisher(Publisher):
     """Keeps every message."""
 
     def __init__(self) -> None:
-        super().__init__()
         self.messages: list[Published] = []
+
+    @property
+    def pending(self) -> int:
+        return 0
 
     def publish(
         self,
@@ -83,6 +87,12 @@ class FakeStore(ResultStore):
         self.puts: list[Put] = []
         self.finds: list[Find] = []
 
+    async def open(self) -> None:
+        pass
+
+    async def close(self) -> None:
+        pass
+
     @property
     def up(self) -> bool:
         return True
@@ -109,7 +119,7 @@ class FakeStore(ResultStore):
 
 
 class FakeChannel:
-    """The consumer's channel: what was acked and what was given back."""
+    """The consumer's channel: what was acked and what was given back; nothing once it is gone."""
 
     def __init__(self) -> None:
         self.open = True
@@ -117,10 +127,12 @@ class FakeChannel:
         self.given_back: list[tuple[int, bool]] = []
 
     def ack(self, tag: int) -> None:
-        self.acked.append(tag)
+        if self.open:
+            self.acked.append(tag)
 
     def give_back(self, tag: int, *, counted: bool) -> None:
-        self.given_back.append((tag, counted))
+        if self.open:
+            self.given_back.append((tag, counted))
 
     @property
     def untouched(self) -> bool:
@@ -131,6 +143,8 @@ class Desk:
     """A settlement and everything around it."""
 
     def __init__(self, topology: Any, *, stores: bool = True) -> None:
+        self.gives_back_free = False
+        self.in_hand = InHand()
         self.publisher = FakePublisher()
         self.store = FakeStore()
         self.channel = FakeChannel()
@@ -139,12 +153,17 @@ class Desk:
             self.publisher,
             self.store if stores else None,
             topology,
+            in_hand=self.in_hand,
+            gives_back_free=lambda: self.gives_back_free,
             worker="shop.worker-1",
             metrics=self.metrics,
         )
 
     def delivery(self, **changes: Any) -> Delivery:
-        return make_delivery(**{"channel": self.channel, "tag": 7, **changes})
+        """A delivery that this worker has in hand."""
+        made = make_delivery(**{"channel": self.channel, "tag": 7, **changes})
+        self.in_hand.meet(made)
+        return made
 
     def sample(self, name: str, **labels: str) -> float:
         """The value of one series of the metrics page."""
