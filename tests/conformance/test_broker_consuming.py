@@ -413,8 +413,11 @@ def test_a_queue_that_is_deleted_is_missed_and_made_again(play: Play) -> None:
         stage.arrivals[0].ack()
 
         # Then the queue is declared again, and its jobs arrive
-        stage.rig.elapse(1)
-        await until(lambda: consumer.consuming)
+        def consuming() -> bool:
+            stage.rig.elapse(1)
+            return consumer.consuming
+
+        await until(consuming)
         jobs = stage.topology.name("jobs")
         await until(lambda: stage.rig.publish(jobs, "t.a", b"2") is Confirm.ACKED)
         assert (await stage.arrived(2)).body == b"2"

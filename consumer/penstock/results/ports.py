@@ -42,19 +42,6 @@ class ResultStore(Protocol):
         """Calls that have not ended."""
         ...
 
-    async def open(self) -> None:
-        """Make sure that the store answers, then take calls.
-
-        Raises:
-            UnavailableError: It does not answer.
-            DeniedError: It refuses the user or the password.
-        """
-        ...
-
-    async def close(self) -> None:
-        """Stop; calls that have not ended are dropped, their jobs will be redelivered. Closing twice is fine."""
-        ...
-
     def put(self, job_id: str, body: bytes, reply_to: str | None, done: Callable[[bool], None]) -> None:
         """Keep a result; `done(first)` is called once it is certain that a result is kept.
 

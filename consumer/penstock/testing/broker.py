@@ -65,9 +65,7 @@ class MemoryBroker:
 
     def consumer(self, queue: str, *, prefetch: int, on_message: OnMessage) -> MemoryConsumer:
         """See Broker.consumer."""
-        made = MemoryConsumer(
-            self.server, queue, prefetch=prefetch, on_message=on_message, on_missing=self._mend
-        )
+        made = MemoryConsumer(self.server, queue, prefetch=prefetch, on_message=on_message, on_missing=self._mend)
         self._consumers.append(made)
         if self._consumes and self._connected:
             made.connect()

@@ -179,8 +179,9 @@ class MemoryServer:
         found = self._exchanges.get(exchange)
         if found is None:
             return []
-        fits = (lambda _: True) if found.type == "fanout" else (lambda pattern: matches(pattern, key))
-        names = list(dict.fromkeys(name for pattern, name in found.bindings if fits(pattern)))
+        everything = found.type == "fanout"
+        fitting = (name for pattern, name in found.bindings if everything or matches(pattern, key))
+        names = list(dict.fromkeys(fitting))
         return names or (self._route(found.alternate, key) if found.alternate else [])
 
     def _dead_letter(self, queue: MemoryQueue, message: Message, reason: str) -> bool:

@@ -105,12 +105,6 @@ class FakeStore(ResultStore):
     def pending(self) -> int:
         return 0
 
-    async def open(self) -> None:
-        pass
-
-    async def close(self) -> None:
-        pass
-
     def find(self, job_id: str, done: Callable[[bytes | None], None]) -> None:
         self.finds.append(Find(job_id, done))
 
