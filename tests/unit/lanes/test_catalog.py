@@ -160,7 +160,7 @@ class Family:
 
 
 #: What AMQP said of every job here.
-JOB = ["q.step", JOB_ID, 1, None, None, 10_000]
+JOB = ["q.step", JOB_ID, 1, None, None, 10_000, 0]
 
 
 def boot(target: str) -> bytes:

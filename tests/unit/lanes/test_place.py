@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -27,9 +27,9 @@ class FakeChild:
 
     def __init__(
         self,
-        arguments: list[str],
+        _arguments: list[str],
         *,
-        python: str | None,
+        python: str | None,  # noqa: ARG002 -- the child's own name
         on_frames: Callable[[list[Frame]], None],
         on_exit: Callable[[int, Evidence], None],
     ) -> None:
@@ -75,7 +75,7 @@ class Stage:
             memory=memory,
         )
         self.place.start()
-        self.child: Any = self.place.child
+        self.child = cast("Any", self.place.child)
         # The task has shown that it is short, so that jobs are sent ahead.
         self.slots.submit(make_delivery(tag=900))
         self.child.say([Frame(Kind.READY, 0, [], b"")])
@@ -97,7 +97,7 @@ class Stage:
         return head[0]
 
     def answer(self, kind: OutcomeKind, number: int | None = None) -> None:
-        failed = [] if kind is OutcomeKind.SUCCEEDED else ["TASK_ERROR", "no", False, None, None]
+        failed = [] if kind is OutcomeKind.SUCCEEDED else ["TASK_ERROR", "no", False, None, None, None, 1]
         self.child.say([Frame(Kind.OUTCOME, number or self.running, [kind.value, 100, *failed], b"")])
 
     def overrun(self) -> None:
