@@ -11,9 +11,9 @@ import pytest
 def need(variable: str) -> str:
     """The URL in an environment variable; without it a test skips on a laptop and fails in CI."""
     value = os.environ.get(variable)
-    if value:
-        return value
-    missing(f"{variable} is not set; run: make integration")
+    if not value:
+        missing(f"{variable} is not set; run: make integration")
+    return value
 
 
 def missing(what: str) -> NoReturn:

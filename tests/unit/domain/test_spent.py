@@ -11,7 +11,7 @@ NOW_MS = 1_730_000_000_000
 
 
 def test_a_new_job_has_spent_nothing() -> None:
-    assert NOTHING == Spent(failures=0, crashes=0, hangs=0, deliveries=0, first_at_ms=None, run_ms=0, backoff_ms=0)
+    assert Spent(failures=0, crashes=0, hangs=0, deliveries=0, first_at_ms=None, run_ms=0, backoff_ms=0) == NOTHING
     assert (NOTHING.attempts, NOTHING.suspicious) == (0, False)
 
 
