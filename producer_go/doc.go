@@ -25,8 +25,8 @@
 //
 // An enqueue has three outcomes, never two: accepted, not accepted, and unknown. A connection that is lost
 // between a job and its confirm leaves it unknown; Enqueue then publishes the same job, under the same ID,
-// until the broker answers or the context ends, and only then returns [ErrUnknown]. What is published again
-// says so, and workers look for a stored result before they run it: repeating a job is safe.
+// until it is accepted or the context ends, and only then returns [ErrUnknown]. What is published again says
+// so, and workers look for a stored result before they run it: repeating a job is safe.
 //
 // The client reconnects by itself: at once, then after 0.1 to 10 seconds with jitter. Meanwhile Enqueue
 // waits, until its context ends. What no waiting will heal, such as a wrong password or a missing exchange,

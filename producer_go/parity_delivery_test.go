@@ -65,7 +65,7 @@ func TestParityRetryHeaders(t *testing.T) {
 	for _, name := range []string{
 		wire.HeaderAttempt, wire.HeaderUser, wire.HeaderCrashes, wire.HeaderHangs, wire.HeaderDeliveries, wire.HeaderFirstAt,
 		wire.HeaderRunMs, wire.HeaderBackoffMs, wire.HeaderReplays, wire.HeaderNotBefore, wire.HeaderDeadline, wire.HeaderResultMode,
-		wire.HeaderTaskVersion,
+		wire.HeaderTaskVersion, wire.HeaderFence,
 	} {
 		if _, there := file.Copy[name]; !there {
 			t.Errorf("a retry copy lacks %s", name)

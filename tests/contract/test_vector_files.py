@@ -19,6 +19,7 @@ TYPES: dict[str, tuple[type, ...]] = {
     "boolean": (bool,),
     "string": (str,),
     "integer": (int,),
+    "number": (int, float),
     "array": (list,),
     "object": (dict,),
 }
@@ -29,8 +30,8 @@ CHECKS: dict[str, Callable[[Any, Any], bool]] = {
     "enum": lambda want, it: it in want,
     "pattern": lambda want, it: not isinstance(it, str) or re.search(want, it) is not None,
     "minLength": lambda want, it: not isinstance(it, str) or len(it) >= want,
-    "minimum": lambda want, it: not isinstance(it, int) or it >= want,
-    "maximum": lambda want, it: not isinstance(it, int) or it <= want,
+    "minimum": lambda want, it: not isinstance(it, int | float) or it >= want,
+    "maximum": lambda want, it: not isinstance(it, int | float) or it <= want,
     "minItems": lambda want, it: not isinstance(it, list) or len(it) >= want,
     "minProperties": lambda want, it: not isinstance(it, dict) or len(it) >= want,
     "maxProperties": lambda want, it: not isinstance(it, dict) or len(it) <= want,
@@ -77,9 +78,9 @@ def loaded(path: Path) -> Any:
 def test_a_file_of_vectors_keeps_the_schema(path: Path) -> None:
     content = loaded(path)
     for vector in content["vectors"]:
-        kind = "valid" if vector["expect"] == "ok" else "invalid"
+        kind = {None: "delay", "ok": "valid"}.get(vector.get("expect"), "invalid")
         assert fits({"$ref": f"#/$defs/{kind}"}, vector), vector["name"]
-        assert path.stem.endswith(kind), vector["name"]
+        assert path.stem.rpartition("_")[2] == kind, vector["name"]
     assert fits(SCHEMA, content)
 
 
@@ -89,13 +90,20 @@ def test_names_are_unique_within_a_file(path: Path) -> None:
     assert len(set(names)) == len(names)
 
 
-def test_all_six_files_are_there_and_none_is_unknown() -> None:
+def test_all_seven_files_are_there_and_none_is_unknown() -> None:
     names = [str(path.relative_to(VECTORS).with_suffix("")) for path in FILES]
     kinds = ["job_invalid", "job_valid", "result_invalid", "result_valid"]
-    assert names == [*(f"envelope/{kind}" for kind in kinds), "profile/invalid", "profile/valid"]
+    assert names == ["backoff/delay", *(f"envelope/{kind}" for kind in kinds), "profile/invalid", "profile/valid"]
 
 
 GOOD = {"name": "n", "hex": "c0", "expect": "ok", "value": None, "canonical": True}
+DELAY: dict[str, Any] = {
+    "name": "n",
+    "policy": {"base": 1, "cap": 2.5, "jitter": "full"},
+    "attempt": 1,
+    "seed": "",
+    "delay": 0.5,
+}
 BAD = {"name": "n", "rule": "P2", "about": "a", "hex": "", "expect": "BAD_ENVELOPE"}
 
 
@@ -135,3 +143,25 @@ def test_the_schema_refuses_a_vector_that_is_wrong(change: dict[str, Any]) -> No
 def test_the_schema_refuses_an_invalid_vector_that_is_wrong(change: dict[str, Any]) -> None:
     assert fits({"$ref": "#/$defs/invalid"}, BAD)
     assert not fits({"$ref": "#/$defs/invalid"}, BAD | change)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"attempt": 0},
+        {"attempt": 1.0},
+        {"attempt": 2**31},
+        {"seed": 1},
+        {"delay": -1},
+        {"delay": "1"},
+        {"delay": 1e10},
+        {"policy": {"base": 1, "cap": 1}},
+        {"policy": {"base": 1, "cap": 1, "jitter": "half"}},
+        {"policy": {"base": True, "cap": 1, "jitter": "full"}},
+        {"expect": "ok"},
+        {"name": ""},
+    ],
+)
+def test_the_schema_refuses_a_delay_that_is_wrong(change: dict[str, Any]) -> None:
+    assert fits({"$ref": "#/$defs/delay"}, DELAY)
+    assert not fits({"$ref": "#/$defs/delay"}, DELAY | change)

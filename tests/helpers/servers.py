@@ -10,10 +10,7 @@ import pytest
 
 def need(variable: str) -> str:
     """The URL in an environment variable; without it a test skips on a laptop and fails in CI."""
-    value = os.environ.get(variable)
-    if not value:
-        missing(f"{variable} is not set; run: make integration")
-    return value
+    return os.environ.get(variable) or missing(f"{variable} is not set; run: make integration")
 
 
 def missing(what: str) -> NoReturn:

@@ -151,8 +151,9 @@ def unfit() -> object:
 
 @t.task
 def hold(path: str, seconds: float) -> float:
-    """Say by a file that it has begun, then take its time."""
-    Path(path).write_text(current_job().id)
+    """Say by a line in a file that it has begun, then take its time."""
+    with Path(path).open("a") as file:
+        file.write(f"{current_job().id}\n")
     time.sleep(seconds)
     return seconds
 

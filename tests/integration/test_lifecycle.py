@@ -6,11 +6,9 @@ import json
 import signal
 from collections.abc import Callable
 from pathlib import Path
-from urllib.parse import quote
 
 import pytest
 
-from tests.helpers import management
 from tests.helpers.producer import Producer
 from tests.helpers.wait import until
 from tests.helpers.worker import WorkerProcess
@@ -78,25 +76,6 @@ def test_children_die_with_their_parent_even_while_they_run(
     until(lambda: not any(alive(pid) for pid in children), "no orphan is left")
 
 
-def test_the_worker_comes_back_after_its_connections_were_closed(producer: Producer, worker: WorkerProcess) -> None:
-    assert producer.call("t.add", {"a": 1}).value == 11
-    instance = worker.records("worker.ready")[0]["worker"].partition(".")[2]
-
-    def close_connections() -> bool:
-        closed = 0
-        for connection in management.call("GET", "/api/connections"):
-            if instance in connection.get("client_properties", {}).get("connection_name", ""):
-                management.call("DELETE", f"/api/connections/{quote(connection['name'])}")
-                closed += 1
-        return closed == 2
-
-    until(close_connections, "the broker lists and closes both connections", 30)
-    until(lambda: len(worker.records("amqp.connected")) == 4, "both connections are open again", 60)
-    assert producer.call("t.add", {"a": 2}).value == 12
-    until(lambda: worker.get("/readyz")[0] == 200, "ready again")
-    assert 'penstock_amqp_reconnects_total{connection="consume"} 1.0' in worker.get("/metrics")[1]
-
-
 def test_probes_and_metrics_are_served(producer: Producer, worker: WorkerProcess) -> None:
     producer.call("t.add", {"a": 1})
     assert worker.get("/livez") == (200, "ok\n")
@@ -112,18 +91,6 @@ def test_probes_and_metrics_are_served(producer: Producer, worker: WorkerProcess
     assert 'penstock_job_run_seconds_count{queue="t",task="t.add"} 1.0' in page
     assert 'penstock_jobs_dead_lettered_total{queue="t",task="t.crash"} 0.0' in page
     assert worker.get("/nothing")[0] == 404
-
-
-def test_a_queue_that_is_deleted_is_noticed(producer: Producer, worker: WorkerProcess) -> None:
-    producer.channel.queue_delete(producer.topology.work_queue("t"))
-
-    def not_ready() -> tuple[int, str] | None:
-        answer = worker.get("/readyz")
-        return answer if answer[0] == 503 else None
-
-    status, text = until(not_ready, "the worker is not ready")
-    assert status == 503
-    assert "queue t" in text
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

@@ -6,14 +6,13 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 import redis
 
-from ops.dev.private import Janitor, NoSourceError, Redis, new_redis
+from ops.dev.private import Redis
+from tests.helpers.private import private_redis
 from tests.helpers.wait import until
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -24,19 +23,6 @@ def gone(pid: int) -> bool:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
     except OSError:
         return True
-
-
-@contextmanager
-def private_redis(*, durable: bool = False) -> Iterator[Redis]:
-    with Janitor() as janitor:
-        try:
-            server = new_redis(None, janitor, durable=durable)
-        except NoSourceError as error:
-            if os.environ.get("PENSTOCK_CI"):
-                raise
-            pytest.skip(str(error))
-        server.start()
-        yield server
 
 
 def client(server: Redis) -> redis.Redis:

@@ -42,6 +42,11 @@ class AckBook:
         self._settled.discard(tag)
 
     @property
+    def outstanding(self) -> int:
+        """How many tags the broker waits for."""
+        return len(self._outstanding)
+
+    @property
     def holds(self) -> bool:
         """Whether `collect` has something to do, now or at its next call."""
         return bool(self._settled)

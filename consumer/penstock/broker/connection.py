@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import socket
-import ssl
 from collections.abc import Callable
 from typing import Any, Final
 
 import pika
 from pika import exceptions
+from pika.adapters.utils.connection_workflow import AMQPConnectorSocketConnectError, AMQPConnectorStackTimeout
 
 from penstock.broker.backoff import backoff
 from penstock.broker.ports import ConnectionState
@@ -185,9 +184,12 @@ class Connection:
             self._why = str(error)
             _log.warning(self._why, extra={"event": Event.AMQP_DISCONNECTED, "connection": self.label})
         except Exception as error:  # noqa: BLE001 -- see below
-            # A defect of ours or of pika's may cost this attempt, not every later one.
+            # A defect of ours or of pika's may cost this attempt, not every later one. What has not been attached to
+            # the new connection would never be: it is given up too.
             self._why = repr(error)
             _log.exception("cannot connect", extra={"event": Event.AMQP_DISCONNECTED, "connection": self.label})
+            if self._current is not None:
+                self._current.abort()
         return self.up
 
     async def _connect(self) -> None:
@@ -258,11 +260,23 @@ class Connection:
                     f"RabbitMQ at {self._where} refuses the virtual host; it must exist and the user needs "
                     f"permissions on it ({cause})"
                 )
+        return UnavailableError(f"RabbitMQ at {self._where} cannot be reached: {_why(causes) or error}")
+
+
+def _why(causes: list[BaseException]) -> str | None:
+    """The cause that tells most, in words."""
+    for kind, text in (
+        (OSError, None),  # those of sockets, names and TLS
+        (AMQPConnectorStackTimeout, "the handshake took too long"),
+        (exceptions.ConnectionOpenAborted, "the handshake took too long"),
+        (AMQPConnectorSocketConnectError, "nobody answered"),
+        (exceptions.StreamLostError, "it ended the connection during the handshake"),
+        (exceptions.IncompatibleProtocolError, "it ended the connection during the handshake"),
+    ):
         for cause in causes:
-            if isinstance(cause, OSError | socket.gaierror | ssl.SSLError):
-                return UnavailableError(f"RabbitMQ at {self._where} cannot be reached: {cause}")
-        last = causes[-1] if causes else error
-        return UnavailableError(f"RabbitMQ at {self._where} cannot be reached: {last!r}")
+            if isinstance(cause, kind):
+                return text or str(cause)
+    return repr(causes[-1]) if causes else None
 
 
 def _causes(error: BaseException | str | None) -> Any:

@@ -23,6 +23,8 @@ _log = logging.getLogger(__name__)
 _STRAGGLER_S: Final = 0.002
 #: Longest wait in seconds before a channel that is closed is opened again.
 _REOPEN_CAP_S: Final = 5.0
+#: Seconds before it is looked again whether a consumer can follow one that was cancelled.
+_CROWDED_S: Final = 0.1
 _NOT_FOUND: Final = 404
 
 
@@ -42,6 +44,11 @@ class ConsumerChannel:
     def open(self) -> bool:
         """Whether its deliveries can still be settled."""
         return bool(self._channel.is_open)
+
+    @property
+    def outstanding(self) -> int:
+        """How many of its deliveries the broker waits for."""
+        return self._book.outstanding
 
     def delivered(self, tag: int) -> None:
         """The broker has handed this tag out."""
@@ -146,6 +153,14 @@ class Consumer:
     def _open(self) -> bool:
         return self._channel is not None and bool(self._channel.is_open)
 
+    @property
+    def _crowded(self) -> bool:
+        """Whether consumers that were cancelled have left more than a new one would bring.
+
+        The prefetch bounds what one consumer brings, not what one pause after the other adds up to.
+        """
+        return self._generation is not None and self._generation.outstanding > self._prefetch
+
     def attach(self, connection: RawConnection) -> None:
         """Consume over this connection from now on."""
         self._connection = connection
@@ -155,7 +170,7 @@ class Consumer:
         """Add or remove the consumer with the large prefetch."""
         if not self.consuming or wanted == (self._boost_tag is not None):
             return
-        if wanted:
+        if wanted and not self._crowded:
             self._boost_tag = self._consume(PREFETCH_SHORT_JOBS, _nothing)
         elif self._boost_tag is not None:
             self._cancel(self._boost_tag)
@@ -191,8 +206,12 @@ class Consumer:
     # ── consumers ───────────────────────────────────────────────────────────────────────────────
 
     def _start(self) -> None:
-        """Consume on the channel that there is, unless nobody wants to."""
-        if not self._open or self._stopped or self._paused is not None:
+        """Consume on the channel that there is, unless nobody wants to or somebody does."""
+        if not self._open or self._stopped or self._paused is not None or self._tags:
+            return
+        if self._crowded:
+            self._why = "what is at hand is settled first"
+            asyncio.get_running_loop().call_later(_CROWDED_S, self._start)
             return
         generation = self._generation
         self._why = "the broker has not confirmed the consumer yet"
@@ -275,7 +294,7 @@ class Consumer:
             extra={"event": Event.AMQP_CONSUMER_CANCELLED, "queue": self._queue},
         )
         self._confirmed = False
-        channel.close(reply_text="consumer cancelled by the broker")
+        channel.close(reply_text="the broker cancelled the consumer: its queue is gone, or a job was held too long")
 
     def _closed(self, channel: Any, reason: BaseException) -> None:
         if channel is not self._channel:

@@ -26,6 +26,7 @@ from penstock.wire.registry import (
     HEADER_ERROR_TYPE,
     HEADER_EXIT,
     HEADER_FAILED_AT,
+    HEADER_FENCE,
     HEADER_FIRST_AT,
     HEADER_HANGS,
     HEADER_NOT_BEFORE,
@@ -60,6 +61,7 @@ def waiting_copy(delivery: Delivery, spent: Spent, *, not_before_ms: int) -> Bas
     """Properties of a copy that comes back at `not_before_ms` for the attempt that follows what is spent."""
     headers = {**_kept(delivery), **_account(spent)}
     headers[HEADER_NOT_BEFORE] = not_before_ms
+    headers[HEADER_FENCE] = delivery.fence
     if spent.deliveries:
         headers[HEADER_DELIVERIES] = spent.deliveries
     return _copy(delivery, headers)

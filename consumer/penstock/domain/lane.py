@@ -27,27 +27,39 @@ class Processes:
         slots: Number of children. Defaults to the cores that the worker may use.
         python: The interpreter that runs the children, for instance of another virtual environment in which
             penstock and the task module are installed. Defaults to the worker's own.
+        quarantine_memory: The most memory, in bytes, that a job may have resident that runs alone because it has
+            killed a child before; above it its child is killed. Counted without processes that the job starts, and
+            on Linux only. Defaults to half of the memory that the worker may use (its container's limit, or the
+            machine's memory).
 
     Raises:
-        DeclarationError: `slots` is below 1.
+        DeclarationError: `slots` or `quarantine_memory` is below 1.
     """
 
     slots: int = field(default_factory=_cores)
     python: str | None = None
+    quarantine_memory: int | None = None
 
     def __post_init__(self) -> None:
-        """Check the number of children."""
+        """Check the numbers."""
         if self.slots < 1:
             raise DeclarationError(f"Processes: slots must be at least 1, not {self.slots}")
+        if self.quarantine_memory is not None and self.quarantine_memory < 1:
+            raise DeclarationError(f"Processes: quarantine_memory must be at least 1, not {self.quarantine_memory}")
 
     def to_wire(self) -> dict[str, Any]:
         """The lane as the catalog carries it."""
-        return {"kind": "processes", "slots": self.slots, "python": self.python}
+        return {
+            "kind": "processes",
+            "slots": self.slots,
+            "python": self.python,
+            "quarantine_memory": self.quarantine_memory,
+        }
 
     @classmethod
     def from_wire(cls, wire: Mapping[str, Any]) -> Processes:
         """The lane as the parent reads it from the catalog."""
-        return cls(wire["slots"], python=wire["python"])
+        return cls(wire["slots"], python=wire["python"], quarantine_memory=wire["quarantine_memory"])
 
 
 # ── filling ─────────────────────────────────────────────────────────────────────────────────────────

@@ -23,7 +23,12 @@ async def describe(targets: Sequence[str]) -> list[QueueSpec]:
     """
     frames: list[Frame] = []
     ended: asyncio.Future[int] = asyncio.get_running_loop().create_future()
-    child = Child(["describe", *targets], python=None, on_frames=frames.extend, on_exit=ended.set_result)
+    child = Child(
+        ["describe", *targets],
+        python=None,
+        on_frames=frames.extend,
+        on_exit=lambda status, _: ended.set_result(status),
+    )
     child.start()
     try:
         status = await asyncio.wait_for(asyncio.shield(ended), DESCRIBE_TIMEOUT_S)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import signal
 import socket
@@ -12,19 +13,25 @@ import threading
 from collections.abc import Callable, Sequence
 from typing import Final
 
+from penstock.domain.outcome import Evidence
 from penstock.lanes.frames import Frame, Reader
+from penstock.lanes.laststack import StackFile
 
 _READ_BYTES: Final = 256 * 1024
+#: In which unit the system counts a process's memory.
+_RSS_UNIT: Final = 1 if sys.platform == "darwin" else 1024
 
 
 class Child:
     """One child process.
 
     Args:
-        arguments: What follows FD and PARENT_PID on the runner's command line.
+        arguments: What follows FD, STACK_FD and PARENT_PID on the runner's command line.
         python: The interpreter; None: the parent's own.
         on_frames: Called with the frames of one read, in order.
-        on_exit: Called once, after the last frame, with the exit status (negative: the signal that ended it).
+        on_exit: Called once, after the last frame, with the exit status (negative: the signal that ended it) and all
+            that is known of the end. Linux counts what this process had in memory when it started the child as the
+            child's, so `peak_rss` is never below that.
     """
 
     def __init__(
@@ -33,7 +40,7 @@ class Child:
         *,
         python: str | None,
         on_frames: Callable[[list[Frame]], None],
-        on_exit: Callable[[int], None],
+        on_exit: Callable[[int, Evidence], None],
     ) -> None:
         self._arguments = arguments
         self._python = python or sys.executable
@@ -43,25 +50,34 @@ class Child:
         self._unsent: list[bytes] = []
         self._blocked = False
         self._finishing = False
+        #: Held while the process is signalled or reaped: what is reaped has lost its id to anybody.
+        self._signalling = threading.Lock()
 
     def start(self) -> None:
         """Spawn the process.
 
         Raises:
-            OSError: The interpreter cannot be run.
+            OSError: The interpreter cannot be run, or there is no descriptor left.
         """
         self._loop = asyncio.get_running_loop()
-        self._socket, theirs = socket.socketpair()
-        with theirs:
-            fd = str(theirs.fileno())
-            command = [self._python, "-m", "penstock.lanes.runner", fd, str(os.getpid()), *self._arguments]
-            try:
+        with contextlib.ExitStack() as undo:
+            self._stack = StackFile()
+            undo.callback(self._stack.close)
+            self._socket, theirs = socket.socketpair()
+            undo.enter_context(self._socket)
+            with theirs:
+                fds = (theirs.fileno(), self._stack.fileno())
+                command = [
+                    self._python,
+                    "-m",
+                    "penstock.lanes.runner",
+                    *map(str, (*fds, os.getpid())),
+                    *self._arguments,
+                ]
                 self._process = subprocess.Popen(  # noqa: S603 -- our own module
-                    command, stdin=subprocess.DEVNULL, pass_fds=[theirs.fileno()], start_new_session=True
+                    command, stdin=subprocess.DEVNULL, pass_fds=fds, start_new_session=True
                 )
-            except OSError:
-                self._socket.close()
-                raise
+            undo.pop_all()
         self._socket.setblocking(False)
         self._loop.add_reader(self._socket, self._on_readable)
         # A thread learns of the end even when a grandchild still holds the socket.
@@ -83,10 +99,23 @@ class Child:
 
     def kill(self) -> None:
         """End the child and what it started, at once."""
-        try:
-            os.killpg(self.pid, signal.SIGKILL)
-        except ProcessLookupError:
-            pass  # it was faster
+        self._signal(os.killpg, signal.SIGKILL)
+
+    def ask_stack(self) -> None:
+        """Have a child that is ready write its stacks down, for what `on_exit` tells if it ends now."""
+        self._signal(os.kill, signal.SIGUSR2)
+
+    def forget_stack(self) -> None:
+        """Drop the stacks that were written down: the child lives on."""
+        self._stack.forget()
+
+    def _signal(self, send: Callable[[int, int], None], number: signal.Signals) -> None:
+        with self._signalling:
+            if self._process.returncode is None:
+                try:
+                    send(self.pid, number)
+                except (ProcessLookupError, PermissionError):
+                    pass  # it was faster; macOS says of a dead one that we may not
 
     def flush(self) -> None:
         """Send the frames in one write; what the socket does not take follows when it can."""
@@ -131,19 +160,23 @@ class Child:
         # While the dead child is not reaped, its process group cannot be anybody else's: end what it started.
         os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOWAIT)
         self.kill()
-        status = self._process.wait()
+        with self._signalling:
+            _, waited, usage = os.wait4(self.pid, 0)
+            self._process.returncode = status = os.waitstatus_to_exitcode(waited)
+        evidence = Evidence(exit=describe_exit(status), peak_rss=usage.ru_maxrss * _RSS_UNIT, stack=self._stack.read())
         try:
-            self._loop.call_soon_threadsafe(self._exited, status)
+            self._loop.call_soon_threadsafe(self._exited, status, evidence)
         except RuntimeError:
-            pass  # the loop is closed: nobody asks any more
+            self._stack.close()  # the loop is closed: nobody asks any more
 
-    def _exited(self, status: int) -> None:
+    def _exited(self, status: int, evidence: Evidence) -> None:
         while self._on_readable():
             pass  # what it said before it ended
         self._loop.remove_reader(self._socket)
         self._loop.remove_writer(self._socket)
         self._socket.close()
-        self._on_exit(status)
+        self._stack.close()
+        self._on_exit(status, evidence)
 
 
 def describe_exit(status: int) -> str:

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Final
 
 from penstock.domain.delivery import Delivery
-from penstock.domain.outcome import Outcome, OutcomeKind
+from penstock.domain.outcome import Evidence, Outcome, OutcomeKind
 from penstock.domain.task import QueueSpec, TaskSpec
 from penstock.errors import CatalogError, PenstockError, WorkerError
 from penstock.lanes.child import describe_exit
 from penstock.lanes.frames import Frame
 from penstock.wire.failure import Failure
-from penstock.wire.registry import ErrorCode
+from penstock.wire.registry import ErrorCode, Exit
 
 _KINDS: Final = {kind.value: kind for kind in OutcomeKind}
 
@@ -26,26 +27,30 @@ def outcome_of(frame: Frame) -> Outcome:
     return Outcome(_KINDS[kind], failure=failure, delay_s=delay_s, run_s=run_us / 1e6, trace=trace, tries=tries)
 
 
-def child_lost(delivery: Delivery, how: str) -> Outcome:
-    """The child died while it ran the job; `how` says of what."""
-    message = f"the child process died ({how}) while it ran {delivery.task}"
+def child_lost(delivery: Delivery, evidence: Evidence, *, run_s: float) -> Outcome:
+    """The child died while it ran the job."""
+    message = f"the child process died ({evidence.exit}) while it ran {delivery.task}"
     failure = Failure(code=ErrorCode.CHILD_LOST, message=message, retryable=True)
-    return Outcome(OutcomeKind.CHILD_LOST, failure=failure)
+    return Outcome(OutcomeKind.CHILD_LOST, failure=failure, run_s=run_s, evidence=evidence)
 
 
-def timed_out(delivery: Delivery, task: TaskSpec) -> Outcome:
+def above_memory(delivery: Delivery, evidence: Evidence, *, run_s: float, limit: int) -> Outcome:
+    """The child was killed because it had more than `limit` bytes in memory."""
+    how = f"{evidence.exit}: above the memory limit of {round(limit / 2**20, 1):g} MiB"
+    return child_lost(delivery, replace(evidence, exit=how), run_s=run_s)
+
+
+def timed_out(task: TaskSpec, evidence: Evidence, *, run_s: float) -> Outcome:
     """The child was killed because the job ran too long."""
-    timeout_s = task.timeout_s or 0.0
-    message = f"{task.name} ran longer than its timeout of {timeout_s:g} s; its child was killed"
-    return Outcome(
-        OutcomeKind.TIMED_OUT,
-        failure=Failure(code=ErrorCode.TIMEOUT, message=message, retryable=True),
-        run_s=timeout_s,
-    )
+    message = f"{task.name} ran longer than its timeout of {task.timeout_s:g} s; its child was killed"
+    failure = Failure(code=ErrorCode.TIMEOUT, message=message, retryable=True)
+    return Outcome(OutcomeKind.TIMED_OUT, failure=failure, run_s=run_s, evidence=evidence)
 
 
 def boot_error(spec: QueueSpec, said: str | None, status: int) -> PenstockError:
     """Why a worker cannot start: a child of the queue ended before it was ready."""
-    if said is None:
-        return WorkerError(f"a child of queue {spec.name} died before it was ready ({describe_exit(status)})")
-    return CatalogError(f"{said}\n\na child of queue {spec.name} ({spec.target}) could not start: mend the error above")
+    if said is not None and status == Exit.CONFIG:
+        return CatalogError(
+            f"{said}\n\na child of queue {spec.name} ({spec.target}) could not start: mend the error above"
+        )
+    return WorkerError(f"a child of queue {spec.name} {said or f'died before it was ready ({describe_exit(status)})'}")

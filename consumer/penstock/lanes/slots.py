@@ -150,6 +150,12 @@ class Slots:
         )
         slot.child.send(pack(Kind.JOB, number, meta, delivery.body))
 
+    def shift(self, seconds: float) -> None:
+        """The parent stood still for so long: that time does not count as run time of any job."""
+        now = self._clock()
+        for slot in self._ready:
+            slot.head_since = min(now, slot.head_since + seconds)
+
     def finished(self, slot: Slot, number: int, run_s: float) -> Delivery | None:
         """A child has answered a job; None: the slot has no such job."""
         assigned = slot.jobs.pop(number, None)

@@ -39,11 +39,6 @@ class Tally:
     given_back: int = 0
     handed_back: int = 0
 
-    @property
-    def unacked(self) -> int:
-        """How many ended without an ack that the broker could hear: it will hand them out again."""
-        return sum(not delivery.channel.open for delivery in self.ended)
-
 
 class Drain:
     """One drain.
@@ -111,8 +106,9 @@ class Drain:
         return max(len(self._in_hand), self._broker.publisher.pending, stores)
 
     def _report(self, tally: Tally) -> Exit:
-        unsettled = self._unsettled
-        left = unsettled + tally.unacked
+        # What was settled after its channel had gone could not be acked.
+        unacked = sum(not job.channel.open and job not in self._in_hand for job in tally.ended)
+        left = self._unsettled + unacked
         clean = not (left or tally.handed_back)
         text = f"stopped: {len(tally.ended)} finished, {tally.given_back} given back, {tally.handed_back} handed back"
         if left:

@@ -39,6 +39,9 @@ class InHand:
     def __len__(self) -> int:
         return len(self._held)
 
+    def __contains__(self, delivery: Delivery) -> bool:
+        return self._held.get(delivery.job_id) is delivery
+
     def meet(self, delivery: Delivery) -> Meeting:
         """Take note of a delivery. Messages without an id have nothing in common."""
         if not delivery.job_id:

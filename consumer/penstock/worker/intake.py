@@ -19,6 +19,7 @@ from penstock.wire.registry import (
     HEADER_CRASHES,
     HEADER_DEADLINE,
     HEADER_DELIVERIES,
+    HEADER_FENCE,
     HEADER_FIRST_AT,
     HEADER_HANGS,
     HEADER_NOT_BEFORE,
@@ -54,6 +55,7 @@ _MAX_MS: Final = 10**13
 _MAX_NUMBER: Final = 2**31 - 1
 #: More than anybody replays a job; the fence of a job has room for it.
 _MAX_REPLAYS: Final = 10**6
+_MAX_FENCE: Final = 2**62
 #: Longest property and routing key on the wire, in bytes.
 _MAX_SHORT_TEXT: Final = 255
 
@@ -99,7 +101,9 @@ class Intake:
             job_id=_text(properties.message_id),
             attempt=spent.attempts + 1,
             returns=returns,
-            fence=_fence(headers, spent, replays),
+            fence=max(
+                _fence(headers, spent, replays), _count(headers, HEADER_FENCE, _MAX_FENCE) + 1 if returned else 0
+            ),
             again=bool(method.redelivered or returned or repeat),
             spent=spent,
             repeat=repeat,

@@ -65,6 +65,7 @@ class ServedQueue:
             worker=worker,
             max_body_bytes=settings.max_body_bytes,
             on_outcome=self._ended,
+            on_unstarted=self._unstarted,
             on_broken=lambda why: shutdown.fail(WorkerError(why)),
         )
         self.pipeline = Pipeline(spec, intake, self.lane, settlement, store, in_hand, metrics)
@@ -89,6 +90,9 @@ class ServedQueue:
             self._tally.ended.append(delivery)
         # The lane and the pipeline know each other; one of them comes first.
         self.pipeline.ended(delivery, outcome)
+
+    def _unstarted(self, delivery: Delivery) -> None:
+        self.pipeline.unstarted(delivery)
 
     def adjust(self) -> None:
         """Fit the prefetch to the length of the jobs, and to those that are only passed on to wait."""
@@ -119,4 +123,4 @@ class ServedQueue:
         cut = await self.lane.stop(drain_s)
         tally.handed_back += len(cut)
         for delivery in cut:
-            self._settlement.return_unstarted(delivery)
+            self._settlement.return_begun(delivery)

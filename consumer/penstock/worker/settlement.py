@@ -15,6 +15,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from typing import Any, Final
 
@@ -110,11 +111,19 @@ class Settlement:
 
     def return_unstarted(self, delivery: Delivery) -> None:
         """Give a job back of which nothing is spent. Where the broker counts that, a copy goes in its place."""
+        self._give_back(delivery, delivery.spent)
+
+    def return_begun(self, delivery: Delivery) -> None:
+        """Give a job back that was cut off while it ran: a hand-out that came to no end, so that its fence grows."""
+        self._give_back(delivery, replace(delivery.spent, deliveries=delivery.spent.deliveries + 1))
+
+    def _give_back(self, delivery: Delivery, spent: Spent) -> None:
         if self._gives_back_free() or not (delivery.channel.open and is_job_id(delivery.job_id)):
             delivery.channel.give_back(delivery.tag, counted=False)
             self._in_hand.release(delivery, ended=False)
         else:
-            self.postpone(delivery, max(int(time.time() * 1000), delivery.not_before_ms or 0))
+            due_ms = max(int(time.time() * 1000), delivery.not_before_ms or 0)
+            self._wait(delivery, spent, due_ms, lambda: self._ack(delivery))
 
     def found_ended(self, delivery: Delivery) -> None:
         """The worker has ended this job before; its ack was lost."""

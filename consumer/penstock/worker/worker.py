@@ -186,10 +186,11 @@ class Worker:
         """Fit intake to how things are, from time to time."""
         if self.shutdown.requested.is_set():
             return
+        # First of all: whatever goes wrong below, it is looked at again.
+        asyncio.get_running_loop().call_later(_LOOK_S, self._look)
         for queue in self._queues:
             queue.adjust()
         self._pause.look()
-        asyncio.get_running_loop().call_later(_LOOK_S, self._look)
 
     async def drain(self) -> Exit:
         """Stop intake, finish what runs, hand back the rest.

@@ -16,11 +16,12 @@ func enqueue(ctx context.Context, env environment) error {
 	args := c.set.String("args", "{}", "the arguments, a `JSON` object; {\"$bin\": \"<base64>\"} stands for bytes")
 	wait := c.set.Bool("wait", false, "wait for the result and print it; the job must end within the timeout")
 	stored := c.set.Bool("stored", false, "keep the result in Redis")
+	id := c.set.String("id", "", "`ID` of a job that is repeated because its outcome is not known (default a new one)")
 	task, err := c.parse("TASK")
 	if err != nil {
 		return err
 	}
-	job := penstock.Job{Task: task, Result: mode(*wait, *stored), NoDeadline: !*wait}
+	job := penstock.Job{Task: task, ID: *id, Result: mode(*wait, *stored), NoDeadline: !*wait}
 	if job.Args, err = parseObject(*args); err != nil {
 		return err
 	}

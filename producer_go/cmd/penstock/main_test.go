@@ -72,6 +72,31 @@ func TestAStoredResultIsFetchedByItsID(t *testing.T) {
 	}
 }
 
+func TestAJobIsRepeatedUnderItsID(t *testing.T) {
+	t.Parallel()
+	b := brokertest.New(t)
+	queue := b.Queue("q", nil)
+	id := wire.NewID()
+
+	out, stderr, status := call(b.URL, "", "enqueue", "q.f", "--id", id, "--namespace", b.Namespace)
+
+	if d := b.Get(queue); out != id || status != wire.ExitOk || d.MessageId != id || d.Headers["x-repeat"] != int64(1) {
+		t.Fatalf("got %d %s %s, and published %v", status, out, stderr, d.Headers)
+	}
+}
+
+func TestAJobThatIsNotAnsweredInTimeIsATemporaryFailure(t *testing.T) {
+	t.Parallel()
+	b := brokertest.New(t)
+	b.Queue("q", nil) // nobody works on it
+
+	_, stderr, status := call(b.URL, "", "enqueue", "q.f", "--wait", "--timeout", "300ms", "--namespace", b.Namespace)
+
+	if status != wire.ExitTempfail || !strings.HasPrefix(stderr, "penstock: TEMPFAIL: job ") || !strings.Contains(stderr, "accepted") {
+		t.Fatalf("got %d %s", status, stderr)
+	}
+}
+
 func TestAFailedJobIsAnErrorWithItsCode(t *testing.T) {
 	t.Parallel()
 	b := brokertest.New(t)
@@ -103,6 +128,7 @@ func TestEveryMistakeHasItsSentenceAndStatus(t *testing.T) {
 		{b.URL, []string{"enqueue", "q.f", "q.g"}, wire.ExitUsage, "not 2 words"},
 		{b.URL, []string{"enqueue", "q.f", "--wat"}, wire.ExitUsage, "not defined: -wat"},
 		{b.URL, []string{"enqueue", "q.f", "--timeout", "0s"}, wire.ExitUsage, "--timeout"},
+		{b.URL, []string{"enqueue", "q.f", "--id", "1", "--namespace", ns}, wire.ExitUsage, "UUIDv7"},
 		{b.URL, []string{"enqueue", "noqueue", "--namespace", ns}, wire.ExitUsage, "no task's name"},
 		{b.URL, []string{"enqueue", "q.f", "--stored", "--wait"}, wire.ExitUsage, "PENSTOCK_REDIS_URL"},
 		{"", []string{"enqueue", "q.f"}, wire.ExitUsage, "PENSTOCK_AMQP_URL"},

@@ -37,18 +37,30 @@ type Broker struct {
 // New declares the exchanges that producers need, in a namespace that is removed when the test ends.
 func New(t testing.TB) *Broker {
 	t.Helper()
-	b := &Broker{URL: Env(t, "PENSTOCK_AMQP_URL"), Namespace: "test-" + wire.NewInstance(), t: t}
-	var err error
-	b.Conn, err = amqp.Dial(b.URL)
-	b.must(err)
+	return At(t, Env(t, "PENSTOCK_AMQP_URL"))
+}
+
+// At is New on the broker of an URL.
+func At(t testing.TB, url string) *Broker {
+	t.Helper()
+	b := &Broker{URL: url, Namespace: "test-" + wire.NewInstance(), t: t}
+	b.Connect()
 	t.Cleanup(func() { b.Conn.Close() })
-	b.ch, err = b.Conn.Channel()
-	b.must(err)
 	for _, name := range []string{wire.ExchangeJobs, wire.ExchangeReplies} {
 		b.must(b.ch.ExchangeDeclare(b.Name(name), "topic", true, false, false, false, nil))
 		t.Cleanup(func() { b.ch.ExchangeDelete(b.Name(name), false, false) })
 	}
 	return b
+}
+
+// Connect connects the test itself, again after the broker has gone away.
+func (b *Broker) Connect() {
+	b.t.Helper()
+	var err error
+	b.Conn, err = amqp.Dial(b.URL)
+	b.must(err)
+	b.ch, err = b.Conn.Channel()
+	b.must(err)
 }
 
 // Name returns a name in the namespace.
@@ -92,6 +104,19 @@ func (b *Broker) Get(queue string) amqp.Delivery {
 		b.t.Fatalf("the queue %s is empty", queue)
 	}
 	return d
+}
+
+// Drain takes all messages from a queue and returns their IDs.
+func (b *Broker) Drain(queue string) (ids []string) {
+	b.t.Helper()
+	for {
+		d, ok, err := b.ch.Get(queue, true)
+		b.must(err)
+		if !ok {
+			return ids
+		}
+		ids = append(ids, d.MessageId)
+	}
 }
 
 // Publish sends a message as a worker might.

@@ -78,6 +78,13 @@ func (f *Forwarder) CutOldest() {
 	}
 }
 
+// Made returns how many connections there have been.
+func (f *Forwarder) Made() int {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.made
+}
+
 // Refuse lets new connections end at once, or no longer.
 func (f *Forwarder) Refuse(refuse bool) {
 	f.mu.Lock()

@@ -37,6 +37,32 @@ func (b *Broker) Producer(queue string) string {
 	return address.String()
 }
 
+// SetPassword changes the password of a user that Producer has made, whose URL stays as it is.
+func (b *Broker) SetPassword(producer, password string) {
+	b.t.Helper()
+	address, err := url.Parse(producer)
+	b.must(err)
+	b.api("PUT", "/api/users/"+address.User.Username(), map[string]any{"password": password, "tags": ""})
+}
+
+// CloseConnections ends a user's connections as the broker does it when it shuts down; it returns how many
+// it knew.
+func (b *Broker) CloseConnections(producer string) int {
+	b.t.Helper()
+	address, err := url.Parse(producer)
+	b.must(err)
+	var connections []struct{ Name, User string }
+	b.must(json.Unmarshal(b.api("GET", "/api/connections?columns=name,user", nil), &connections))
+	closed := 0
+	for _, c := range connections {
+		if c.User == address.User.Username() {
+			b.api("DELETE", "/api/connections/"+url.PathEscape(c.Name), nil)
+			closed++
+		}
+	}
+	return closed
+}
+
 // api calls the management API.
 func (b *Broker) api(method, path string, body any) []byte {
 	b.t.Helper()
@@ -61,27 +87,14 @@ func (b *Broker) api(method, path string, body any) []byte {
 }
 
 // ReplyQueues returns how many reply queues there are in the namespace.
-func (b *Broker) ReplyQueues() int {
-	b.t.Helper()
-	return len(b.replyQueues())
-}
-
-// DropReplyQueues deletes them, as an operator might.
-func (b *Broker) DropReplyQueues() {
-	b.t.Helper()
-	for _, name := range b.replyQueues() {
-		b.api("DELETE", "/api/queues/%2F/"+name, nil)
-	}
-}
-
-func (b *Broker) replyQueues() (names []string) {
+func (b *Broker) ReplyQueues() (n int) {
 	b.t.Helper()
 	var queues []struct{ Name string }
 	b.must(json.Unmarshal(b.api("GET", "/api/queues/%2F?disable_stats=true&enable_queue_totals=true&columns=name", nil), &queues))
 	for _, q := range queues {
 		if strings.HasPrefix(q.Name, b.Name("reply.")) {
-			names = append(names, q.Name)
+			n++
 		}
 	}
-	return names
+	return n
 }

@@ -65,8 +65,8 @@ func (p *Publisher) Close(ctx context.Context) error {
 //   - fault.ErrUnavailable, ErrClosed: not sent
 //   - fault.ErrUnknown, perhaps beside one of the others: it may have been accepted
 //
-// A publication whose outcome is unknown is repeated until ctx ends or the broker answers, even while there
-// is no connection to be had. Prepare makes the message and is told how many publications went before; it
+// A publication whose outcome is unknown is repeated until it is accepted or ctx ends, even while there is
+// no connection to be had or the queue is full; only an error that no waiting heals ends it sooner. Prepare makes the message and is told how many publications went before; it
 // returns ErrAccepted when it has learned otherwise that one of them was accepted.
 func (p *Publisher) Publish(ctx context.Context, prepare func(ctx context.Context, repeats int) (Message, error)) error {
 	var unknown error // why the outcome of an earlier publication is not known
@@ -79,6 +79,7 @@ func (p *Publisher) Publish(ctx context.Context, prepare func(ctx context.Contex
 		case errors.Is(err, fault.ErrUnknown):
 			unknown = err
 			repeats++
+		case errors.Is(err, fault.ErrRefused) && unknown != nil: // a queue that is full, or has no leader yet, will not stay so
 		case !errors.Is(err, errNoChannel):
 			return orUnknown(err, unknown)
 		}

@@ -25,7 +25,7 @@ func seed(f *testing.F) {
 		}
 		for _, v := range content.Vectors {
 			var t testing.T
-			if v.Hex[0] == '"' && len(v.Hex) < 2000 {
+			if len(v.Hex) > 0 && v.Hex[0] == '"' && len(v.Hex) < 2000 {
 				f.Add(unhex(&t, v.Hex))
 			}
 		}

@@ -38,6 +38,7 @@ def test_a_retry_copy_carries_what_the_job_has_spent() -> None:
         mode=ResultMode(JOB["result"]),
         user=JOB["user"],
         replays=JOB["replays"],
+        fence=JOB["fence"],
     )
 
     # When it is sent to wait
@@ -54,6 +55,7 @@ def test_a_copy_from_the_return_exchange_is_believed() -> None:
     assert asdict(delivery.spent) == EXPECTED["spent"]
     assert (delivery.task, delivery.user, delivery.again) == (JOB["task"], JOB["user"], True)
     assert (delivery.attempt, delivery.replays) == (EXPECTED["copy"]["x-attempt"], JOB["replays"])
+    assert delivery.fence > JOB["fence"]
 
 
 def test_a_producer_cannot_say_what_its_job_has_spent() -> None:

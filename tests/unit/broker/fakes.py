@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from pika import spec
+from pika import exceptions, spec
 
 
 class FakeConnection:
@@ -37,7 +37,7 @@ class FakeConnection:
         self.is_open = False
         for channel in self.channels:
             if channel.is_open:
-                channel.die("connection lost")
+                channel.die(exceptions.StreamLostError("connection lost"))
 
 
 class FakeChannel:
@@ -95,13 +95,15 @@ class FakeChannel:
     def basic_nack(self, tag: int, *, requeue: bool) -> None:
         self.sent.append(("nack", tag, requeue))
 
-    def _send_method(self, method: Any) -> None:
+    def _rpc(self, method: Any) -> None:
+        """In line with the other requests; what is sent past them overtakes those that wait for an answer."""
         assert isinstance(method, spec.Basic.Cancel)
+        assert method.nowait
         self.sent.append(("cancel", method.consumer_tag))
 
-    def close(self) -> None:
+    def close(self, *, reply_text: str) -> None:
         self.sent.append(("close",))
-        self.die("closed by us")
+        self.die(exceptions.ChannelClosedByClient(200, reply_text))
 
     # ── what the broker does ────────────────────────────────────────────────────────────────────
 
@@ -133,10 +135,14 @@ class FakeChannel:
         assert self._on_cancel is not None
         self._on_cancel(None)
 
-    def die(self, why: str) -> None:
+    def end(self, code: int, why: str) -> None:
+        """The broker closes the channel."""
+        self.die(exceptions.ChannelClosedByBroker(code, why))
+
+    def die(self, why: Exception) -> None:
         self.is_open = False
         if self._on_close is not None:
-            self._on_close(self, RuntimeError(why))
+            self._on_close(self, why)
 
 
 class FakeLoop:

@@ -32,13 +32,18 @@ def test_the_broker_is_told_the_connections_name() -> None:
     assert made.client_properties == {"connection_name": "penstock worker w-1 consume"}
 
 
-def test_a_connection_that_the_broker_blocks_is_given_up_at_last() -> None:
-    assert parameters("amqp://rabbit", name="n").blocked_connection_timeout == 300
+def test_a_connection_that_the_broker_blocks_is_kept() -> None:
+    """It is alive: a new one would be blocked as well, and what is unconfirmed would be published twice."""
+    assert parameters("amqp://rabbit", name="n").blocked_connection_timeout is None
 
 
-def test_a_url_may_say_how_long_a_blocked_connection_is_kept() -> None:
-    made = parameters("amqp://rabbit/?blocked_connection_timeout=7", name="n")
-    assert made.blocked_connection_timeout == 7
+def test_a_dead_peer_is_noticed_soon() -> None:
+    assert parameters("amqp://rabbit", name="n").heartbeat == 10
+
+
+def test_a_url_may_have_its_own_times() -> None:
+    made = parameters("amqp://rabbit/?blocked_connection_timeout=7&heartbeat=3&stack_timeout=4", name="n")
+    assert (made.blocked_connection_timeout, made.heartbeat, made.stack_timeout) == (7, 3, 4)
 
 
 @pytest.mark.parametrize("url", ["", "rabbit", "http://rabbit", "amqp:/rabbit", "redis://rabbit"])

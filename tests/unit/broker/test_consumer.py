@@ -257,12 +257,181 @@ def test_when_the_broker_cancels_the_consumer_the_channel_is_given_up_and_opened
     assert not settling.open
     assert channel.sent == [("close",)]
     assert not consuming.consumer.consuming
-    assert consuming.consumer.trouble
+    assert consuming.consumer.trouble == (
+        "the channel is closed: (200, 'the broker cancelled the consumer: its queue is gone, or a job was held too "
+        "long')"
+    )
 
     # And a new channel follows after a pause
-    assert loop.wait() == [1.0]
+    (pause_s,) = loop.wait()
+    assert 0 <= pause_s <= 0.5
     consuming.connection.channels[1].consume_ok("q-1")
     assert consuming.consumer.consuming
+
+
+def test_two_consumers_that_are_cancelled_close_their_channel_once(loop: FakeLoop) -> None:
+    consuming = Consuming()
+    channel = consuming.attach()
+    consuming.consumer.boost(True)
+    channel.cancel()
+    channel.cancel()
+    assert channel.sent == [("close",)]
+    assert len(loop.later) == 1
+
+
+@pytest.mark.parametrize(("code", "calls"), [(404, 1), (403, 0)])
+def test_a_queue_that_is_gone_is_reported_and_tried_again(loop: FakeLoop, code: int, calls: int) -> None:
+    # Given a consumer whose queue is deleted
+    missed: list[None] = []
+    consumer = Consumer("q", prefetch=4, on_message=lambda *_: None, on_missing=lambda: missed.append(None))
+    connection = FakeConnection()
+    attach(consumer, connection)
+
+    # When the broker says so
+    connection.channels[0].end(code, "no queue")
+
+    # Then whoever can declare it knows, so does the operator, and it is tried again
+    assert len(missed) == calls
+    assert consumer.trouble == ("the queue does not exist" if calls else "the channel is closed: (403, 'no queue')")
+    loop.wait()
+    connection.channels[1].consume_ok("q-1")
+    assert consumer.trouble is None
+
+
+def test_a_channel_that_is_closed_again_and_again_is_opened_ever_more_seldom(
+    loop: FakeLoop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Given a queue that does not exist
+    monkeypatch.setattr(module, "backoff", lambda tries, cap_s: min(cap_s, 2.0**tries))
+    consumer = Consumer("q", prefetch=4, on_message=lambda *_: None)
+    connection = FakeConnection()
+    attach(consumer, connection)
+    pauses = []
+    for _ in range(5):
+        connection.channels[-1].end(404, "no queue")
+        pauses += loop.wait()
+
+    # When, then: the pauses grow, up to a limit
+    assert pauses == [1.0, 2.0, 4.0, 5.0, 5.0]
+
+    # And they are short again once it has consumed
+    connection.channels[-1].consume_ok("q-1")
+    connection.channels[-1].end(404, "no queue")
+    assert loop.wait() == [1.0]
+
+
+def test_a_paused_consumer_asks_for_nothing_and_settles_what_it_has(loop: FakeLoop) -> None:
+    # Given two consumers on one channel, and a job
+    consuming = Consuming()
+    channel = consuming.attach()
+    consuming.consumer.boost(True)
+    (settling,) = consuming.deliver(1)
+
+    # When intake is paused, twice
+    consuming.consumer.pause("Redis is away")
+    consuming.consumer.pause("Redis is still away")
+
+    # Then both are cancelled, the reason is known, nothing is boosted, and the job can be settled
+    assert channel.sent == [("cancel", "q-1"), ("cancel", "q-2")]
+    assert not consuming.consumer.consuming
+    assert consuming.consumer.trouble == "paused: Redis is still away"
+    consuming.consumer.boost(True)
+    assert len(channel.consumers) == 2
+    settling.ack(1)
+    consuming.consumer.flush()
+    assert channel.sent[2:] == [("ack", 1, True)]
+
+    # And what was on its way still arrives
+    assert consuming.deliver(2)[0] is settling
+
+    # And when it goes on, the same channel has a new consumer
+    consuming.consumer.resume()
+    consuming.consumer.resume()
+    assert list(channel.consumers) == ["q-1", "q-2", "q-3"]
+    assert not consuming.consumer.consuming
+    channel.consume_ok("q-3")
+    assert consuming.consumer.consuming
+
+
+def test_one_pause_after_the_other_does_not_pile_up_jobs(loop: FakeLoop) -> None:
+    # Given a consumer that was boosted, paused, and has more at hand than its prefetch
+    consuming = Consuming()
+    channel = consuming.attach()
+    consuming.consumer.boost(True)
+    channels = consuming.deliver(*range(1, 21))
+    consuming.consumer.pause("why")
+
+    # When it goes on, then what it has comes first
+    consuming.consumer.resume()
+    assert len(channel.consumers) == 2
+    assert consuming.consumer.trouble == "what is at hand is settled first"
+    loop.wait()
+    assert len(channel.consumers) == 2
+
+    # And when no more than a prefetch is left, it asks for more, once
+    for tag in range(1, 17):
+        channels[0].ack(tag)
+    loop.turn()
+    loop.wait()
+    loop.wait()
+    assert len(channel.consumers) == 3
+    channel.consume_ok("q-3")
+    assert consuming.consumer.consuming
+    assert loop.later == []
+
+
+def test_a_large_prefetch_does_not_come_on_top_of_another_that_is_not_used_up(loop: FakeLoop) -> None:
+    consuming = Consuming()
+    channel = consuming.attach()
+    consuming.consumer.boost(True)
+    consuming.deliver(*range(1, 21))
+    consuming.consumer.boost(False)
+    consuming.consumer.boost(True)
+    assert len(channel.consumers) == 2
+
+
+def test_the_confirmation_of_a_cancelled_consumer_confirms_nothing(loop: FakeLoop) -> None:
+    # Given a consumer that is paused before the broker has confirmed it
+    consumer = Consumer("q", prefetch=4, on_message=lambda *_: None)
+    connection = FakeConnection()
+    attach(consumer, connection)
+    consumer.pause("why")
+
+    # When the confirmation comes, then it is not taken for one of the next consumer
+    connection.channels[0].consume_ok("q-1")
+    assert not consumer.consuming
+    consumer.resume()
+    connection.channels[0].consume_ok("q-1")
+    assert not consumer.consuming
+    connection.channels[0].consume_ok("q-2")
+    assert consumer.consuming
+
+
+def test_a_paused_consumer_stays_paused_over_a_reconnect(loop: FakeLoop) -> None:
+    # Given a paused consumer whose connection is lost
+    consuming = Consuming()
+    consuming.attach()
+    consuming.consumer.pause("why")
+    consuming.connection.lose()
+
+    # When there is another, then nothing is asked for until it goes on
+    consuming.connection = FakeConnection()
+    attach(consuming.consumer, consuming.connection)
+    channel = consuming.connection.channels[0]
+    assert channel.consumers == {}
+    consuming.consumer.resume()
+    channel.consume_ok("q-1")
+    assert consuming.consumer.consuming
+
+
+def test_a_stopped_consumer_does_not_go_on(loop: FakeLoop) -> None:
+    consuming = Consuming()
+    channel = consuming.attach()
+    consuming.consumer.pause("why")
+    consuming.consumer.stop()
+    consuming.consumer.resume()
+    assert list(channel.consumers) == ["q-1"]
+    assert consuming.consumer.trouble == "stopped"
 
 
 def test_after_a_lost_connection_nothing_happens_before_there_is_another(loop: FakeLoop) -> None:
@@ -279,7 +448,7 @@ def test_a_pause_that_began_before_a_reconnect_does_not_open_a_second_channel(lo
     """Two channels would fetch twice the prefetch, and one of them would never be stopped."""
     # Given a channel that the broker closed, and the connection lost while its successor waited
     consuming = Consuming()
-    consuming.attach().die("406 precondition failed")
+    consuming.attach().end(406, "precondition failed")
     consuming.connection.lose()
     consuming.attach()
 

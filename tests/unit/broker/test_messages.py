@@ -38,11 +38,10 @@ def waiting(spent: Spent = TWICE, **changes: Any) -> BasicProperties:
     return messages.waiting_copy(make_delivery(**changes), spent, not_before_ms=1_730_000_005_000)
 
 
-def dead(
-    spent: Spent = TWICE, failure: Failure = FAILURE, outcome: Outcome = RAISED, **changes: Any
-) -> BasicProperties:
+def dead(spent: Spent = TWICE, outcome: Outcome = RAISED, **changes: Any) -> BasicProperties:
+    assert outcome.failure is not None
     delivery = make_delivery(**changes)
-    return messages.dead_copy(delivery, failure, spent, outcome, now_ms=1_730_000_009_000, worker="w.1")
+    return messages.dead_copy(delivery, outcome.failure, spent, outcome, now_ms=1_730_000_009_000, worker="w.1")
 
 
 def test_a_waiting_copy_carries_the_job_and_what_changes() -> None:
@@ -57,6 +56,7 @@ def test_a_waiting_copy_carries_the_job_and_what_changes() -> None:
     assert made.headers == {
         **TRACE,
         "x-attempt": 3,
+        "x-fence": 10_000,
         "x-not-before": 1_730_000_005_000,
         "x-repeat": 1,
         "x-replays": 2,
@@ -168,7 +168,7 @@ def test_what_is_not_known_of_a_child_is_left_out() -> None:
 
 def test_a_dead_copy_has_the_class_and_the_traceback_of_an_exception() -> None:
     failure = Failure(code="TASK_ERROR", message="no", retryable=False, exc_type="ValueError")
-    headers = dead(failure=failure, outcome=Outcome(OutcomeKind.RAISED, failure=failure, trace="Traceback")).headers
+    headers = dead(outcome=Outcome(OutcomeKind.RAISED, failure=failure, trace="Traceback")).headers
     assert (headers["x-error-type"], headers["x-trace"]) == ("ValueError", "Traceback")
 
 

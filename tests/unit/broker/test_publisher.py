@@ -9,7 +9,8 @@ import pytest
 from pika import BasicProperties
 
 from penstock.broker import publisher as module
-from penstock.broker.publisher import Confirm, Publisher
+from penstock.broker.ports import Confirm
+from penstock.broker.publisher import Publisher
 from penstock.broker.raw import RawConnection
 from tests.unit.broker.fakes import FakeChannel, FakeConnection, FakeLoop
 
@@ -187,19 +188,157 @@ def test_a_return_without_its_ack_is_forgotten_with_the_connection() -> None:
 
 
 def test_a_channel_that_the_broker_closes_is_opened_anew_after_a_pause(loop: FakeLoop) -> None:
-    # Given an unconfirmed message
-    _, fates, connection = attached()
-    fates.publish(1)
+    # Given a channel over which nothing is under way
+    publisher, fates, connection = attached()
 
-    # When the broker closes the channel, but not the connection
-    connection.channels[0].die("406 precondition failed")
+    # When the broker closes it, but not the connection
+    connection.channels[0].end(406, "precondition failed")
     assert len(connection.channels) == 1
-    assert loop.wait() == [1.0]
+    assert publisher.trouble is not None
+    assert "precondition failed" in publisher.trouble
+    fates.publish(1)
+    (pause_s,) = loop.wait()
 
     # Then a new one takes over
+    assert 0 <= pause_s <= 0.5
     assert bodies(connection.channels[1]) == [b"1"]
     connection.channels[1].confirm(1)
     assert fates.of == [(1, Confirm.ACKED)]
+    assert publisher.trouble is None
+
+
+def test_a_channel_that_is_closed_again_and_again_is_opened_ever_more_seldom(
+    loop: FakeLoop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Given a broker that closes every channel
+    monkeypatch.setattr(module, "backoff", lambda tries, cap_s: min(cap_s, 2.0**tries))
+    _, fates, connection = attached()
+    pauses = []
+    for _ in range(5):
+        connection.channels[-1].end(406, "precondition failed")
+        pauses += loop.wait()
+
+    # When, then: the pauses grow, up to a limit
+    assert pauses == [1.0, 2.0, 4.0, 5.0, 5.0]
+
+    # And they are short again when something has been confirmed
+    fates.publish(1)
+    connection.channels[-1].confirm(1)
+    connection.channels[-1].end(406, "precondition failed")
+    assert loop.wait() == [1.0]
+
+
+def test_a_message_for_which_the_broker_closes_the_channel_is_refused(loop: FakeLoop) -> None:
+    # Given one message under way
+    publisher, fates, connection = attached()
+    fates.publish(1)
+
+    # When the broker closes the channel
+    connection.channels[0].end(403, "access refused")
+
+    # Then that is its answer, and the message is not sent again
+    assert fates.of == [(1, Confirm.REFUSED)]
+    loop.wait()
+    assert bodies(connection.channels[1]) == []
+    assert publisher.pending == 0
+
+
+def test_among_several_messages_the_one_that_the_broker_will_not_have_is_found_out(loop: FakeLoop) -> None:
+    """The broker does not say for which one it closed the channel, and the others must not suffer for ever."""
+    # Given four messages, the third of which the broker will not have
+    publisher, fates, connection = attached()
+    fates.publish(1, 2, 3, 4)
+    connection.channels[0].end(403, "access refused")
+    loop.wait()
+
+    # When they are sent again, and a fifth comes
+    first = connection.channels[1]
+    fates.publish(5)
+    assert bodies(first) == [b"1"]
+    first.confirm(1)
+    assert bodies(first) == [b"1", b"2"]
+    first.confirm(2)
+    assert bodies(first) == [b"1", b"2", b"3"]
+    first.end(403, "access refused")
+    assert fates.of == [(1, Confirm.ACKED), (2, Confirm.ACKED), (3, Confirm.REFUSED)]
+    loop.wait()
+
+    # Then each is sent alone until the culprit is known, and the others get through
+    last = connection.channels[2]
+    assert bodies(last) == [b"4"]
+    last.confirm(1)
+    assert bodies(last) == [b"4", b"5"]
+    fates.publish(6)
+    assert bodies(last) == [b"4", b"5", b"6"]
+    last.confirm(3, multiple=True)
+    assert [number for number, _ in fates.of] == [1, 2, 3, 4, 5, 6]
+    assert publisher.pending == 0
+
+
+def test_a_connection_that_is_lost_accuses_nobody(loop: FakeLoop) -> None:
+    # Given messages that are sent one by one
+    publisher, fates, connection = attached()
+    fates.publish(1, 2, 3)
+    connection.channels[0].end(403, "access refused")
+    loop.wait()
+
+    # When the connection is lost while the first is under way
+    connection.lose()
+    another = FakeConnection()
+    attach(publisher, another)
+
+    # Then all are sent again, and none is refused
+    assert bodies(another.channels[0]) == [b"1", b"2", b"3"]
+    another.channels[0].confirm(3, multiple=True)
+    assert [fate for _, fate in fates.of] == [Confirm.ACKED] * 3
+
+
+@pytest.mark.parametrize(("code", "calls"), [(404, 1), (403, 0)])
+def test_an_exchange_that_is_gone_is_reported(loop: FakeLoop, code: int, calls: int) -> None:
+    missed: list[None] = []
+    publisher, connection = Publisher(on_missing=lambda: missed.append(None)), FakeConnection()
+    attach(publisher, connection)
+    connection.channels[0].end(code, "why")
+    assert len(missed) == calls
+
+
+def test_a_broker_that_confirms_nothing_is_said_to_be_stuck(monkeypatch: pytest.MonkeyPatch) -> None:
+    # Given a message under way
+    now = [100.0]
+    monkeypatch.setattr(module, "time", SimpleNamespace(monotonic=lambda: now[0]))
+    publisher, fates, connection = attached()
+    assert publisher.trouble is None
+    fates.publish(1, 2)
+
+    # When the broker does not answer for some seconds
+    now[0] += 4
+    assert publisher.trouble is None
+    now[0] += 3
+
+    # Then that is said, until it answers
+    assert publisher.trouble == "RabbitMQ has confirmed no message for 7 s"
+    connection.channels[0].confirm(1)
+    assert publisher.trouble is None
+    now[0] += 60
+    connection.channels[0].confirm(2)
+    assert publisher.trouble is None
+
+
+def test_a_defect_in_one_settlement_does_not_stop_those_that_the_same_answer_names() -> None:
+    # Given three messages, the settlement of the first of which is broken
+    publisher, fates, connection = attached()
+
+    def broken(_: Confirm) -> None:
+        raise RuntimeError("a defect")
+
+    publisher.publish("x", "key.0", properties(0), b"0", broken)
+    fates.publish(1, 2)
+
+    # When one answer names all of them
+    connection.channels[0].confirm(3, multiple=True)
+
+    # Then the others are settled
+    assert fates.of == [(1, Confirm.ACKED), (2, Confirm.ACKED)]
 
 
 def test_a_confirm_of_an_earlier_channel_says_nothing_about_the_messages_of_the_next() -> None:
@@ -223,7 +362,8 @@ def test_a_pause_that_began_before_a_reconnect_does_not_open_a_second_channel(lo
     # Given a channel that the broker closed, and the connection lost while its successor waited
     publisher, fates, connection = attached()
     fates.publish(1)
-    connection.channels[0].die("406 precondition failed")
+    fates.publish(2)
+    connection.channels[0].end(406, "precondition failed")
     connection.lose()
     another = FakeConnection()
     attach(publisher, another)
@@ -231,9 +371,10 @@ def test_a_pause_that_began_before_a_reconnect_does_not_open_a_second_channel(lo
     # When the pause is over
     loop.wait()
 
-    # Then the new connection has one channel, and the message is on it once
+    # Then the new connection has one channel, and each message is on it once
     assert len(another.channels) == 1
-    assert bodies(another.channels[0]) == [b"1"]
+    another.channels[0].confirm(1)
+    assert bodies(another.channels[0]) == [b"1", b"2"]
 
 
 def test_a_stopped_publisher_opens_no_channel_any_more(loop: FakeLoop) -> None:
@@ -242,7 +383,7 @@ def test_a_stopped_publisher_opens_no_channel_any_more(loop: FakeLoop) -> None:
     publisher.stop()
 
     # When its channel is closed and a connection comes
-    connection.channels[0].die("gone")
+    connection.channels[0].end(406, "gone")
     another = FakeConnection()
     attach(publisher, another)
 

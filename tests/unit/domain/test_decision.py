@@ -62,7 +62,7 @@ def everything() -> list[tuple[Outcome, dict[str, Any]]]:
         (0, 1, 2, 3),
         (0, 1, 2, 3),
         (0, 1, 2),
-        (None, NOW_MS - 1, NOW_MS, NOW_MS + 1, NOW_MS + 2000, NOW_MS + 2001),
+        (None, NOW_MS - 1, NOW_MS, NOW_MS + 1000, NOW_MS + 1001, NOW_MS + 2000, NOW_MS + 2001),
         (True, False),
     )
     return [
@@ -88,7 +88,7 @@ def expected(outcome: Outcome, given: dict[str, Any]) -> type:
         OutcomeKind.CHILD_LOST: 3 - spent.crashes - 1,
         OutcomeKind.TIMED_OUT: 2 - spent.hangs - 1,
     }.get(kind, 0)
-    wait_ms = (outcome.delay_s or 0) * 1000 if kind is OutcomeKind.RAISED else 2000
+    wait_ms = max((outcome.delay_s or 0) * 1000 if kind is OutcomeKind.RAISED else 2000, 1000)
     if left > 0 and (deadline_ms is None or deadline_ms > NOW_MS + wait_ms):
         return RetryLater
     answered_only = kind in (OutcomeKind.EXPIRED, OutcomeKind.CANCELLED)
@@ -243,6 +243,14 @@ def test_what_a_child_says_of_the_delay_counts_for_what_it_raised_only() -> None
 def test_a_retry_is_never_scheduled_at_or_past_the_deadline(deadline_ms: int | None, decision: type) -> None:
     outcome = failed(OutcomeKind.RAISED, delay_s=1.5)
     assert type(decided(outcome, deadline_ms=deadline_ms)) is decision
+
+
+@pytest.mark.parametrize("delay_s", [0.0, 0.3, 1.0])
+def test_a_wait_shorter_than_the_shortest_level_takes_as_long_as_that_level(delay_s: float) -> None:
+    """The job would come back after its deadline, and be told that it had waited in a queue."""
+    outcome = failed(OutcomeKind.RAISED, delay_s=delay_s)
+    assert isinstance(decided(outcome, deadline_ms=NOW_MS + 1000), DeadLetter)
+    assert isinstance(decided(outcome, deadline_ms=NOW_MS + 1001), RetryLater)
 
 
 @pytest.mark.parametrize("kind", [OutcomeKind.CHILD_LOST, OutcomeKind.TIMED_OUT], ids=str)

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from penstock.domain.lane import Processes
+from penstock.domain.outcome import Evidence
 from penstock.domain.retry import Retry
 from penstock.errors import CatalogError
 from penstock.lanes import catalog
@@ -142,7 +143,12 @@ class Family:
     def __init__(self, *arguments: str, python: str | None = None) -> None:
         self.frames: list[Frame] = []
         self.statuses: list[int] = []
-        self.child = Child(arguments, python=python, on_frames=self.frames.extend, on_exit=self.statuses.append)
+        self.evidence: list[Evidence] = []
+        self.child = Child(arguments, python=python, on_frames=self.frames.extend, on_exit=self._ended)
+
+    def _ended(self, status: int, evidence: Evidence) -> None:
+        self.statuses.append(status)
+        self.evidence.append(evidence)
 
     async def ended(self) -> int:
         await until(lambda: bool(self.statuses))
@@ -154,7 +160,7 @@ class Family:
 
 
 #: What AMQP said of every job here.
-JOB = ["q.step", JOB_ID, 1, None, None]
+JOB = ["q.step", JOB_ID, 1, None, None, 10_000, 0]
 
 
 def boot(target: str) -> bytes:

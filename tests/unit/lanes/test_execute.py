@@ -11,7 +11,7 @@ from typing import Any, NamedTuple, NoReturn
 
 import pytest
 
-from penstock import Processes, Queue, Retry, current_job
+from penstock import Processes, Queue, Reject, Retry, RetryAfter, current_job
 from penstock.lanes.runner.execute import Executor
 from penstock.settings import MIN_MAX_BODY_BYTES
 from penstock.wire.registry import MAX_BODY_BYTES
@@ -29,9 +29,15 @@ class Answer(NamedTuple):
     code: str | None
     message: str | None
     retryable: bool | None
+    exc_type: str | None
     delay_s: float | None
     trace: str | None
-    result: Result
+    tries: int | None
+    body: bytes
+
+    @property
+    def result(self) -> Result:
+        return decode_result(self.body)
 
 
 def attempt(
@@ -46,7 +52,16 @@ def attempt(
     queue = Queue("stats", lane=Processes(1))
     queue.task(name="norm", **(task or {}))(function)
     executor = Executor(queue, worker=WORKER, max_body_bytes=max_body_bytes)
-    says = {"task": "stats.norm", "job_id": JOB_ID, "attempt": 1, "version": None, "deadline": None, **mirrors}
+    says = {
+        "task": "stats.norm",
+        "job_id": JOB_ID,
+        "attempt": 1,
+        "version": None,
+        "deadline": None,
+        "fence": 10_000,
+        "failures": 0,
+        **mirrors,
+    }
     return ran(executor, list(says.values()), job_body() if body is None else body)
 
 
@@ -56,8 +71,9 @@ def ran(executor: Executor, meta: list[Any], body: bytes) -> Answer:
     except BaseException as error:  # noqa: BLE001 -- it would end the child; a KeyboardInterrupt, pytest itself
         pytest.fail(f"{type(error).__name__} left the executor")
     kind, run_us, *failed = outcome
-    code, message, retryable, delay_s, trace = failed or [None] * 5
-    return Answer(kind, run_us, code, message, retryable, delay_s, trace, decode_result(written))
+    assert bool(written) is (kind == "succeeded"), "the child writes results of successes only"
+    code, message, retryable, exc_type, delay_s, trace, tries = failed or [None] * 7
+    return Answer(kind, run_us, code, message, retryable, exc_type, delay_s, trace, tries, written)
 
 
 def nothing() -> None:
@@ -103,11 +119,13 @@ def test_the_task_knows_the_job_that_it_runs() -> None:
         job_body(deadline=deadline, meta={"customer": "7"}),
         attempt=3,
         deadline=deadline,
+        fence=30_002,
     )
 
     # Then it has seen them; and after the call nobody does
     (job,) = seen
     assert (job.id, job.task, job.attempt, job.meta) == (JOB_ID, "stats.norm", 3, {"customer": "7"})
+    assert job.fence == 30_002
     assert 50 < job.remaining <= 60
     with pytest.raises(RuntimeError):
         current_job()
@@ -146,27 +164,16 @@ def test_an_exception_is_told_by_kind_and_text_and_its_traceback_stays_at_home()
     # Given a task that fails
     answer = attempt(raising(ValueError("no such customer")), attempt=2)
 
-    # When its outcome is read
-    # Then the caller sees type and text
-    error = answer.result.error
-    assert (answer.kind, answer.code, answer.retryable, answer.delay_s) == (
-        "raised",
-        "TASK_ERROR",
-        False,
-        None,
-    )
-    assert error is not None
-    assert (error.code, error.message) == ("TASK_ERROR", "ValueError: no such customer")
-    assert (error.exc_type, error.retryable) == ("ValueError", False)
-    assert answer.result.attempt == 2
-    assert answer.result.started_at is not None
+    # When its outcome is read, then the caller may see type and text
+    assert (answer.kind, answer.code, answer.message) == ("raised", "TASK_ERROR", "ValueError: no such customer")
+    assert (answer.exc_type, answer.retryable, answer.delay_s) == ("ValueError", False, None)
+    assert answer.tries == 1
 
     # And the log alone sees the traceback, from the task's own line on
     assert answer.trace is not None
     assert answer.trace.startswith("Traceback (most recent call last):\n")
     assert "raise error" in answer.trace
     assert "runner/execute.py" not in answer.trace
-    assert "Traceback" not in repr(answer.result)
 
 
 def test_an_exception_without_a_text_is_told_by_its_kind() -> None:
@@ -233,8 +240,6 @@ def test_an_exception_that_the_policy_names_comes_with_the_delay_of_its_attempt(
 
     # Then it is retryable after the delay of this attempt of this job
     assert (answer.retryable, answer.delay_s) == (True, policy.delay(2, JOB_ID))
-    assert answer.result.error is not None
-    assert answer.result.error.retryable
 
 
 @pytest.mark.parametrize(
@@ -242,12 +247,111 @@ def test_an_exception_that_the_policy_names_comes_with_the_delay_of_its_attempt(
     [
         Retry(attempts=3, on=(OSError,)),
         Retry(attempts=3, never=(ValueError,)),
-        Retry(attempts=1),
+        None,
     ],
 )
-def test_an_exception_that_the_policy_does_not_name_is_final(policy: Retry) -> None:
+def test_an_exception_that_the_policy_does_not_name_is_final(policy: Retry | None) -> None:
     answer = attempt(raising(ValueError("no")), task={"retry": policy})
     assert (answer.retryable, answer.delay_s) == (False, None)
+
+
+class QuotaError(RetryAfter):
+    """A class of a user's own that forgets its base."""
+
+    def __init__(self) -> None:
+        Exception.__init__(self, "quota used up")
+
+
+@pytest.mark.parametrize("task", [{}, {"retry": Retry(never=Exception)}, {"retry": Retry(attempts=1)}])
+def test_a_task_may_ask_to_be_tried_again_after_so_many_seconds(task: dict[str, Any]) -> None:
+    # Given a task that is told to come back in an hour, whatever its policy says
+    answer = attempt(raising(RetryAfter(3600, "rate limit")), task=task)
+
+    # When, then the parent is told; whether there is an attempt left is for it to judge
+    assert (answer.kind, answer.code, answer.message) == ("raised", "TASK_ERROR", "RetryAfter: rate limit")
+    assert (answer.retryable, answer.delay_s) == (True, 3600.0)
+
+
+def test_a_class_of_the_users_own_that_does_not_say_how_long_is_an_outcome_too() -> None:
+    answer = attempt(raising(QuotaError()))
+    assert (answer.kind, answer.retryable, answer.delay_s) == ("raised", True, 0.0)
+
+
+def test_a_task_may_reject_its_job_for_good() -> None:
+    answer = attempt(raising(Reject("no such customer")), task={"retry": Retry(attempts=5)})
+    assert (answer.kind, answer.code, answer.message) == ("raised", "REJECTED", "Reject: no such customer")
+    assert (answer.retryable, answer.delay_s, answer.exc_type) == (False, None, "Reject")
+
+
+# ── retries within the slot ─────────────────────────────────────────────────────────────────────────
+
+QUICK = Retry(attempts=3, base=0.001, cap=0.001, jitter="none", in_slot=0.001)
+
+
+class Flaky:
+    """A task that fails so many times, and what it saw of its job."""
+
+    __name__ = "flaky"
+
+    def __init__(self, failures: int, error: BaseException | None = None) -> None:
+        self.failures = failures
+        self.error = error or ValueError("not yet")
+        self.seen: list[Any] = []
+
+    def __call__(self) -> str:
+        self.seen.append(current_job())
+        if len(self.seen) <= self.failures:
+            raise self.error
+        return "done"
+
+
+def test_a_task_that_fails_for_a_moment_answers_from_the_same_slot() -> None:
+    # Given a task that fails twice, as the fourth and fifth attempt of its job
+    flaky = Flaky(2)
+    answer = attempt(flaky, task={"retry": QUICK}, attempt=4, fence=40_000)
+
+    # When it has answered, then each try saw its own number, and the result has the last one
+    assert answer.kind == "succeeded"
+    assert [job.attempt for job in flaky.seen] == [4, 5, 6]
+    assert {job.fence for job in flaky.seen} == {40_000}
+    assert (answer.result.value, answer.result.attempt) == ("done", 6)
+
+
+def test_the_parent_is_told_how_many_attempts_were_made_in_the_slot() -> None:
+    # Given a task that never answers, and a job that has failed once before
+    answer = attempt(Flaky(99), task={"retry": QUICK}, attempt=2, failures=1)
+
+    # When its attempts are used up, then two more were made
+    assert (answer.kind, answer.tries, answer.retryable) == ("raised", 2, True)
+    assert answer.delay_s == QUICK.delay(3, JOB_ID)
+
+
+def test_the_traceback_of_a_try_in_the_slot_begins_in_the_task() -> None:
+    answer = attempt(Flaky(99), task={"retry": QUICK})
+    assert answer.trace is not None
+    assert "tenacity" not in answer.trace
+    assert "runner/execute.py" not in answer.trace
+    assert "raise self.error" in answer.trace
+
+
+@pytest.mark.parametrize("error", [Reject("no"), SystemExit(2), RetryAfter(30)], ids=lambda e: type(e).__name__)
+def test_what_is_not_tried_again_at_once_ends_the_slot(error: BaseException) -> None:
+    answer = attempt(Flaky(99, error), task={"retry": QUICK})
+    assert (answer.kind, answer.tries) == ("raised", 1)
+
+
+def test_a_result_that_cannot_travel_is_counted_with_its_tries() -> None:
+    # Given a task that fails once and then answers with what no message can carry
+    calls: list[int] = []
+
+    def task() -> object:
+        calls.append(1)
+        if len(calls) == 1:
+            raise ValueError("not yet")
+        return object()
+
+    answer = attempt(task, task={"retry": QUICK})
+    assert (answer.code, answer.tries, answer.delay_s) == ("RESULT_INVALID", 2, None)
 
 
 # ── refused before the call ─────────────────────────────────────────────────────────────────────────
@@ -258,9 +362,7 @@ def refused(answer: Answer, code: str, *words: str, kind: str = "undecodable") -
     assert (answer.kind, answer.code, answer.retryable, answer.delay_s) == (kind, code, False, None)
     assert answer.message is not None
     assert [word for word in words if word not in answer.message] == []
-    assert (answer.result.attempt, answer.result.started_at) == (0, None)
-    assert answer.result.error is not None
-    assert answer.result.error.code == code
+    assert (answer.exc_type, answer.trace) == (None, None)
 
 
 def never() -> NoReturn:
@@ -278,7 +380,7 @@ def test_a_task_that_is_not_there_is_refused_with_those_that_are() -> None:
     executor = Executor(queue, worker=WORKER, max_body_bytes=MAX_BODY_BYTES)
 
     # When a job for another comes
-    answer = ran(executor, ["stats.other", JOB_ID, 1, None, None], job_body(task="stats.other"))
+    answer = ran(executor, ["stats.other", JOB_ID, 1, None, None, 10_000, 0], job_body(task="stats.other"))
 
     # Then the answer names both
     refused(answer, "UNSUPPORTED_TASK", "stats.other: no such task", "stats.norm")
@@ -349,10 +451,7 @@ def test_an_answer_that_cannot_travel_is_an_error_that_says_so(value: Any) -> No
 
     # When it is encoded, then the attempt has failed for good
     assert (answer.kind, answer.code) == ("raised", "RESULT_INVALID")
-    assert (answer.retryable, answer.delay_s) == (False, None)
-    assert answer.result.error is not None
-    assert answer.result.error.code == "RESULT_INVALID"
-    assert (answer.result.attempt, answer.result.value) == (1, None)
+    assert (answer.retryable, answer.delay_s, answer.tries) == (False, None, 1)
 
 
 def test_an_answer_that_is_too_large_is_an_error_that_names_the_limit() -> None:
@@ -389,9 +488,8 @@ def test_a_failure_travels_whole_though_bodies_may_be_small(length: int) -> None
     error = type("E" * max(1, length), (ValueError,), {})("ä" * length)
     answer = attempt(raising(error), max_body_bytes=MIN_MAX_BODY_BYTES, task={"retry": Retry(attempts=3)})
 
-    # When the failure is encoded, then it is still the task's, and so is its retry
-    assert answer.code == "TASK_ERROR"
-    assert answer.result.error is not None
-    assert answer.result.error.code == "TASK_ERROR"
-    assert answer.retryable is answer.result.error.retryable is True
+    # When the failure is told, then it is still the task's, and so is its retry
+    assert (answer.code, answer.retryable) == ("TASK_ERROR", True)
+    assert answer.message is not None
+    assert len(answer.message.encode()) <= 1024
     assert answer.delay_s is not None

@@ -10,7 +10,7 @@ from penstock.domain.delivery import Delivery
 from penstock.domain.lane import AHEAD_JOBS, AHEAD_S
 from penstock.lanes.child import Child
 from penstock.lanes.frames import Frame, Kind, Reader
-from penstock.lanes.limits import overdue
+from penstock.lanes.limits import STALL_S, TICK_S, overdue, stood_still
 from penstock.lanes.slots import Slot, Slots
 from tests.unit.builders import job_id, make_delivery, make_task
 
@@ -116,7 +116,7 @@ def test_the_frame_tells_the_child_what_amqp_said_and_carries_the_body_unread() 
     # Then the frame has it all
     (frame,) = stage.children[0].frames
     assert frame.kind == Kind.JOB
-    assert frame.meta == [job.task, job.job_id, 4, 2, 1_730_000_000_000]
+    assert frame.meta == [job.task, job.job_id, 4, 2, 1_730_000_000_000, job.fence, job.spent.failures]
     assert frame.body == job.body
     assert list(stage.each[0].jobs) == [frame.number]
 
@@ -422,3 +422,25 @@ def test_the_time_in_a_socket_does_not_count() -> None:
     # Then it is not overdue
     assert overdue(stage.each[0], TASKS, 103.0) is None
     assert overdue(stage.each[0], TASKS, 104.0) is not None
+
+
+@pytest.mark.parametrize(
+    ("gap_s", "lost_s"),
+    [(0.0, 0.0), (TICK_S, 0.0), (TICK_S + STALL_S, 0.0), (TICK_S + 1.0, 1.0), (TICK_S + 3600.0, 3600.0)],
+)
+def test_a_look_that_comes_very_late_means_that_the_parent_stood_still(gap_s: float, lost_s: float) -> None:
+    assert stood_still(1000.0, 1000.0 + gap_s) == pytest.approx(lost_s)
+
+
+def test_the_time_in_which_the_parent_stood_still_is_no_run_time() -> None:
+    # Given a job that had run for 1 s when the parent stood still for a minute, and one that was sent since
+    stage = Stage(children=2)
+    stage.dispatch(1)
+    stage.now = 161.0
+    stage.dispatch(2)
+
+    # When that is made up for
+    stage.slots.shift(60.0)
+
+    # Then the first has run for 1 s, and the second has begun just now, not later
+    assert sorted(slot.head_since for slot in stage.each) == [160.0, 161.0]

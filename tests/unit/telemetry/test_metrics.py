@@ -79,14 +79,15 @@ def test_every_series_of_a_queue_exists_from_the_start_at_zero() -> None:
     # When its page is read
     # Then the counters of each task and each outcome are there
     for task, queue in (("stats.norm", "stats"), ("stats.sqrt", "stats"), ("images.thumb", "images")):
-        for name in ("started", "retried", "dead_lettered"):
-            assert value(metrics, f"penstock_jobs_{name}_total", queue=queue, task=task) == 0
+        for name in ("jobs_started", "jobs_retried", "retries_postponed", "jobs_quarantined", "jobs_dead_lettered"):
+            assert value(metrics, f"penstock_{name}_total", queue=queue, task=task) == 0
         for kind in OutcomeKind:
             assert value(metrics, "penstock_jobs_finished_total", queue=queue, task=task, outcome=kind) == 0
         for row in HISTOGRAMS:
             assert value(metrics, f"{row.name}_count", queue=queue, task=task) == 0
-    for name in ("penstock_replies_unroutable_total", "penstock_results_duplicate_total"):
-        assert {sample.labels["queue"] for sample in samples(metrics, name)} == {"stats", "images"}
+    for name in ("replies_unroutable", "results_duplicate", "jobs_found_done", "deliveries_adopted"):
+        found = samples(metrics, f"penstock_{name}_total")
+        assert {sample.labels["queue"] for sample in found} == {"stats", "images"}
 
 
 def test_what_is_read_on_demand_is_read_anew_for_every_page() -> None:
@@ -124,6 +125,10 @@ def test_each_event_counts_in_its_own_series() -> None:
     metrics.started(thumb, None)
     metrics.finished(norm, OutcomeKind.RAISED, 0.1)
     metrics.retried(norm)
+    metrics.retry_postponed(norm)
+    metrics.quarantined(thumb)
+    metrics.found_done(norm)
+    metrics.adopted(thumb)
     metrics.dead_lettered(thumb)
     metrics.unroutable_reply(norm)
     metrics.duplicate_result(thumb)
@@ -141,6 +146,10 @@ def test_each_event_counts_in_its_own_series() -> None:
         ("jobs_started_total", "images", "images.thumb"): 1,
         ("jobs_finished_total", "raised", "stats", "stats.norm"): 1,
         ("jobs_retried_total", "stats", "stats.norm"): 1,
+        ("retries_postponed_total", "stats", "stats.norm"): 1,
+        ("jobs_quarantined_total", "images", "images.thumb"): 1,
+        ("jobs_found_done_total", "stats"): 1,
+        ("deliveries_adopted_total", "images"): 1,
         ("jobs_dead_lettered_total", "images", "images.thumb"): 1,
         ("replies_unroutable_total", "stats"): 1,
         ("results_duplicate_total", "images"): 1,

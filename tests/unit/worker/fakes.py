@@ -87,6 +87,12 @@ class FakeStore(ResultStore):
         self.puts: list[Put] = []
         self.finds: list[Find] = []
 
+    async def open(self) -> None:
+        pass
+
+    async def close(self) -> None:
+        pass
+
     @property
     def up(self) -> bool:
         return True

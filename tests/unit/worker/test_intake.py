@@ -10,8 +10,9 @@ from pika.compat import long
 
 from penstock.domain.delivery import Delivery
 from penstock.domain.outcome import Outcome, OutcomeKind
+from penstock.domain.spent import NOTHING, Spent
 from penstock.domain.topology import Topology
-from penstock.wire.registry import MAX_BODY_BYTES, ResultMode
+from penstock.wire.registry import MAX_BODY_BYTES, MAX_DELIVERIES, REFRESH_AFTER, ResultMode
 from penstock.worker.intake import Intake
 from tests.unit.builders import JOB_ID, make_queue, make_task
 
@@ -35,14 +36,22 @@ def read(
     key: Any = "stats.norm",
     exchange: str = "penstock.jobs",
     body: bytes = b"sealed",
+    redelivered: bool = False,
     headers: dict[Any, Any] | None = None,
     intake: Intake | None = None,
     **properties: Any,
 ) -> Delivery:
     """A message as pika hands it out, read."""
-    method = spec.Basic.Deliver(consumer_tag="c", delivery_tag=7, redelivered=False, exchange=exchange, routing_key=key)
+    method = spec.Basic.Deliver(
+        consumer_tag="c", delivery_tag=7, redelivered=redelivered, exchange=exchange, routing_key=key
+    )
     given = BasicProperties(headers=headers, **{"message_id": JOB_ID, "type": "job.v1", **properties})
     return (intake or make_intake()).read(CHANNEL, method, given, body)
+
+
+def returned(headers: dict[Any, Any] | None = None, **more: Any) -> Delivery:
+    """A copy that a worker wrote, back from the ladder."""
+    return read(exchange="penstock.return", key="1s.stats.norm", headers=headers, **more)
 
 
 def refuse(delivery: Delivery, *, now_ms: int = NOW_MS, intake: Intake | None = None) -> Outcome | None:
@@ -55,7 +64,7 @@ def refused(outcome: Outcome | None, code: str, *words: str) -> None:
     assert outcome.failure.code == code
     assert [word for word in words if word not in outcome.failure.message] == []
     assert outcome.kind is (OutcomeKind.EXPIRED if code == "EXPIRED" else OutcomeKind.UNDECODABLE)
-    assert (outcome.body, outcome.delay_s, outcome.failure.retryable) == (None, None, False)
+    assert (outcome.body, outcome.delay_s, outcome.failure.retryable) == (None, None, code == "DELIVERY_LIMIT")
 
 
 # ── reading ─────────────────────────────────────────────────────────────────────────────────────────
@@ -67,7 +76,8 @@ def test_a_message_without_headers_is_a_first_attempt_that_nobody_awaits() -> No
 
     # When it is read, then everything else has the value that PROFILE.md names
     assert (delivery.task, delivery.queue, delivery.job_id) == ("stats.norm", "stats", JOB_ID)
-    assert (delivery.attempt, delivery.deliveries) == (1, 1)
+    assert (delivery.attempt, delivery.returns, delivery.fence, delivery.again) == (1, 0, 10_000, False)
+    assert (delivery.spent, delivery.repeat, delivery.replays) == (NOTHING, 0, 0)
     assert (delivery.version, delivery.deadline_ms, delivery.not_before_ms) == (None, None, None)
     assert (delivery.mode, delivery.reply_to, delivery.user) == (ResultMode.NONE, None, None)
     assert (delivery.priority, delivery.kept) == (None, {})
@@ -83,8 +93,9 @@ def test_a_message_with_everything_is_read_whole() -> None:
         priority=3,
         headers={
             **trace,
-            "x-attempt": 2,
             "x-delivery-count": 1,
+            "x-repeat": 3,
+            "x-replays": 4,
             "x-task-version": 1,
             "x-deadline": NOW_MS + 5,
             "x-not-before": NOW_MS + 1,
@@ -95,7 +106,8 @@ def test_a_message_with_everything_is_read_whole() -> None:
     )
 
     # When it is read, then the parent routes on it, and unknown headers are left behind
-    assert (delivery.attempt, delivery.deliveries, delivery.version) == (2, 2, 1)
+    assert (delivery.attempt, delivery.returns, delivery.version) == (1, 1, 1)
+    assert (delivery.repeat, delivery.replays, delivery.spent) == (3, 4, Spent(deliveries=1))
     assert (delivery.deadline_ms, delivery.not_before_ms) == (NOW_MS + 5, NOW_MS + 1)
     assert (delivery.mode, delivery.reply_to) == (ResultMode.REPLY_AND_STORED, "shop.web-1")
     assert (delivery.user, delivery.priority) == ("shop", 3)
@@ -113,7 +125,7 @@ def test_a_message_with_everything_is_read_whole() -> None:
 )
 def test_integers_of_64_bits_are_plain_integers_afterwards(header: str, field: str) -> None:
     """pika decodes them as a class of its own, which msgpack refuses."""
-    value = getattr(read(headers={header: long(2**31 - 1)}), field)
+    value = getattr(returned({header: long(2**31 - 1)}), field)
     assert value == 2**31 - 1
     assert type(value) is int
 
@@ -123,7 +135,9 @@ def test_integers_of_64_bits_are_plain_integers_afterwards(header: str, field: s
     ("header", "field", "absent"),
     [
         ("x-attempt", "attempt", 1),
-        ("x-delivery-count", "deliveries", 1),
+        ("x-delivery-count", "returns", 0),
+        ("x-repeat", "repeat", 0),
+        ("x-replays", "replays", 0),
         ("x-task-version", "version", None),
         ("x-deadline", "deadline_ms", None),
         ("x-not-before", "not_before_ms", None),
@@ -132,18 +146,18 @@ def test_integers_of_64_bits_are_plain_integers_afterwards(header: str, field: s
 def test_an_integer_header_of_another_type_is_as_good_as_absent(
     header: str, field: str, absent: int | None, value: object
 ) -> None:
-    assert getattr(read(headers={header: value}), field) == absent
+    assert getattr(returned({header: value}), field) == absent
 
 
 @pytest.mark.parametrize("value", [0, -1, -(2**63)])
 def test_an_attempt_is_at_least_the_first(value: int) -> None:
-    assert read(headers={"x-attempt": value}).attempt == 1
+    assert returned({"x-attempt": value}).attempt == 1
 
 
 @pytest.mark.parametrize("value", [2**31, 2**63 - 1])
 def test_an_attempt_that_no_result_can_carry_does_not_reach_a_child(value: int) -> None:
     """result.v1 takes attempts up to 2^31-1; a caller could not read the answer."""
-    delivery = read(headers={"x-attempt": value})
+    delivery = returned({"x-attempt": value})
     assert delivery.attempt < 2**31 or refuse(delivery) is not None
 
 
@@ -190,6 +204,119 @@ def test_the_header_that_names_the_user_is_believed_only_where_workers_write(
 ) -> None:
     delivery = read(exchange=exchange, key="1s.stats.norm", user_id=user_id, headers={"x-user": "header"})
     assert delivery.user == user
+
+
+# ── what a job has spent ────────────────────────────────────────────────────────────────────────────
+
+ACCOUNT = {
+    "x-attempt": 7,
+    "x-crashes": 2,
+    "x-hangs": 1,
+    "x-deliveries": 4,
+    "x-first-at": NOW_MS - 5,
+    "x-run-ms": 1500,
+    "x-backoff-ms": 2500,
+}
+
+
+def test_a_copy_that_a_worker_wrote_says_what_the_job_has_spent() -> None:
+    # Given a copy with an account, which has been handed out twice without an end
+    delivery = returned({**ACCOUNT, "x-delivery-count": 2})
+
+    # When it is read, then the attempts that are neither crashes nor hangs were failures
+    assert delivery.attempt == 7
+    assert delivery.spent == Spent(
+        failures=3, crashes=2, hangs=1, deliveries=6, first_at_ms=NOW_MS - 5, run_ms=1500, backoff_ms=2500
+    )
+
+
+def test_what_a_producer_writes_of_an_account_is_not_believed() -> None:
+    """It could have its job run alone, or never again."""
+    delivery = read(headers=ACCOUNT)
+    assert (delivery.attempt, delivery.spent) == (1, NOTHING)
+
+
+def test_what_the_broker_counts_is_believed_of_every_message() -> None:
+    delivery = read(headers={**ACCOUNT, "x-delivery-count": 3}, redelivered=True)
+    assert (delivery.attempt, delivery.spent) == (1, Spent(deliveries=3))
+
+
+@pytest.mark.parametrize(
+    ("headers", "spent"),
+    [
+        ({}, NOTHING),
+        ({"x-attempt": 3}, Spent(failures=2)),
+        ({"x-attempt": 3, "x-crashes": 9}, Spent(crashes=2)),
+        ({"x-attempt": 3, "x-crashes": 1, "x-hangs": 9}, Spent(crashes=1, hangs=1)),
+        ({"x-crashes": 1}, NOTHING),
+        ({"x-attempt": 2, "x-crashes": -1, "x-hangs": "x"}, Spent(failures=1)),
+        ({"x-deliveries": -5, "x-run-ms": -5, "x-backoff-ms": None}, NOTHING),
+        ({"x-deliveries": 2**63 - 1, "x-delivery-count": 2**63 - 1}, Spent(deliveries=2**31 - 1)),
+        ({"x-run-ms": 2**63 - 1, "x-backoff-ms": 2**63 - 1}, Spent(run_ms=10**13, backoff_ms=10**13)),
+    ],
+)
+def test_an_account_that_does_not_add_up_is_taken_for_what_it_can_be(headers: dict[str, Any], spent: Spent) -> None:
+    assert returned(headers).spent == spent
+
+
+@pytest.mark.parametrize(
+    ("delivery", "again"),
+    [
+        (read(), False),
+        (read(headers={"x-result": "stored"}), False),
+        (read(redelivered=True), True),
+        (read(headers={"x-repeat": 1}), True),
+        (returned(), True),
+        (returned({"x-attempt": 2}), True),
+    ],
+)
+def test_a_job_may_have_ended_before_if_it_was_redelivered_returned_or_repeated(
+    delivery: Delivery, again: bool
+) -> None:
+    assert delivery.again is again
+
+
+# ── the fence ───────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_the_fence_grows_with_every_later_start_of_a_job() -> None:
+    # Given the deliveries of one job in the order of their starts
+    starts = [
+        read(),
+        read(headers={"x-task-version": 1, "x-delivery-count": 1}, redelivered=True),
+        read(headers={"x-delivery-count": 4}, redelivered=True),
+        returned({"x-attempt": 1, "x-deliveries": 5}),  # a fresh copy of a worn message
+        returned({"x-attempt": 1, "x-deliveries": 5, "x-delivery-count": 2}, redelivered=True),
+        returned({"x-attempt": 2, "x-deliveries": 7}),
+        returned({"x-attempt": 2, "x-deliveries": 7, "x-delivery-count": 1}, redelivered=True),
+        returned({"x-attempt": 3}),
+        returned({"x-attempt": 2**31 - 1, "x-deliveries": 10**6}),
+        read(headers={"x-replays": 1}),
+        returned({"x-replays": 1, "x-attempt": 2}),
+        read(headers={"x-replays": 2}),
+    ]
+
+    # When their fences are compared, then each is larger than the one before
+    fences = [delivery.fence for delivery in starts]
+    assert fences == sorted(set(fences))
+
+
+def test_the_fence_grows_when_a_job_is_given_back_without_being_counted() -> None:
+    """RabbitMQ 4.3 counts no delivery then, but that it was taken."""
+    counts = [{}, {"x-acquired-count": 1}, {"x-acquired-count": 2}, {"x-acquired-count": 3, "x-delivery-count": 1}]
+    fences = [read(headers=count or None, redelivered=bool(count)).fence for count in counts]
+    assert fences == [10_000, 10_001, 10_002, 10_003]
+
+
+def test_the_fence_of_a_copy_is_above_that_of_the_delivery_for_which_it_stands() -> None:
+    """What was given back for nothing is not counted on the copy; only workers are believed."""
+    assert returned({"x-attempt": 1, "x-deliveries": 5, "x-fence": 10_007}).fence == 10_008
+    assert read(headers={"x-fence": 10_007}).fence == 10_000
+
+
+def test_the_fence_is_an_integer_that_any_store_can_compare() -> None:
+    most = returned({"x-replays": 2**62, "x-attempt": 2**62, "x-deliveries": 2**62, "x-fence": 2**63 - 1})
+    assert 0 < most.fence < 2**63
 
 
 # ── refusing ────────────────────────────────────────────────────────────────────────────────────────
@@ -285,6 +412,63 @@ def test_a_job_whose_deadline_has_come_is_not_started(now_ms: int, late: bool) -
 def test_what_is_malformed_is_told_before_what_is_late() -> None:
     """An expired message for another worker would be answered as if it had been for us."""
     refused(refuse(read(key="images.thumb", headers={"x-deadline": 1})), "ENVELOPE_MISMATCH")
+
+
+@pytest.mark.parametrize(("earlier", "dead"), [(MAX_DELIVERIES - 3, False), (MAX_DELIVERIES - 2, True)])
+def test_a_job_that_came_to_no_end_in_fifty_hand_outs_is_refused(earlier: int, dead: bool) -> None:
+    # Given a copy, two hand-outs of which came to no end
+    outcome = refuse(returned({"x-deliveries": earlier, "x-delivery-count": 2}, redelivered=True))
+
+    # When, then
+    if dead:
+        refused(outcome, "DELIVERY_LIMIT", f"handed out {MAX_DELIVERIES} times without an end")
+    else:
+        assert outcome is None
+
+
+@pytest.mark.parametrize(("count", "worn"), [(None, False), (REFRESH_AFTER - 1, False), (REFRESH_AFTER, True)])
+def test_a_message_is_worn_long_before_the_broker_gives_it_up(count: int | None, worn: bool) -> None:
+    headers = {} if count is None else {"x-delivery-count": count}
+    assert make_intake().worn(read(headers=headers)) is worn
+
+
+def test_a_fresh_copy_is_not_worn_whatever_its_predecessors_were() -> None:
+    assert not make_intake().worn(returned({"x-deliveries": MAX_DELIVERIES - 1}))
+
+
+def test_a_job_whose_sender_is_in_doubt_is_not_answered() -> None:
+    """The reply would go where somebody else listens."""
+    # Given jobs that claim another's address
+    intake = make_intake(strict=True)
+    for reply_to, user_id in (("a b.c", "shop"), ("other.web-1", "shop"), ("shop.web-1", None)):
+        delivery = read(intake=intake, reply_to=reply_to, user_id=user_id)
+
+        # When they are refused, then nobody awaits the result
+        assert refuse(delivery, intake=intake) is not None
+        assert delivery.mode is ResultMode.NONE
+
+
+# ── what travels with copies ────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize("value", ["x" * 1025, b"\xff", 5, {"a": 1}, ["x"], None, ""])
+@pytest.mark.parametrize("header", ["traceparent", "tracestate", "x-contract"])
+def test_a_header_that_no_copy_could_carry_is_left_behind(header: str, value: Any) -> None:
+    """A copy that is larger than a frame closes the publishing connection, for all jobs."""
+    assert read(headers={header: value}).kept == {}
+
+
+def test_a_header_of_the_longest_kind_is_kept() -> None:
+    assert read(headers={"tracestate": "x" * 1024}).kept == {"tracestate": "x" * 1024}
+
+
+@pytest.mark.parametrize("name", ["key", "message_id", "type", "reply_to"])
+def test_text_that_is_no_utf_8_still_fits_into_a_property_of_a_copy(name: str) -> None:
+    """Each of its bytes is replaced by three, and a property has 255."""
+    given: dict[str, Any] = {name: b"stats." + b"\xff" * 249}
+    delivery = read(**given)
+    for text in (delivery.task, delivery.job_id, delivery.type, delivery.reply_to or ""):
+        assert len(text.encode()) <= 255
 
 
 # ── text that is no UTF-8 ───────────────────────────────────────────────────────────────────────────

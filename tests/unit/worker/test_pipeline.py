@@ -158,7 +158,7 @@ def test_a_refused_job_never_reaches_the_lane_and_is_answered_and_settled(bench:
 
 def test_an_expired_job_is_told_where_its_time_went(bench: Bench) -> None:
     # Given a job that was tried twice and then waited past its deadline
-    spent = {"x_attempt": 3, "x_run_ms": 1500, "x_backoff_ms": 4000}
+    spent: dict[str, Any] = {"x_attempt": 3, "x_run_ms": 1500, "x_backoff_ms": 4000}
     bench.arrive(returned=True, x_deadline=now_ms() - 1, **spent)
 
     # When its caller reads the answer
@@ -526,7 +526,7 @@ def test_a_job_that_killed_its_child_runs_alone(bench: Bench) -> None:
 def test_a_suspicious_job_that_finds_the_quarantine_slot_taken_waits_in_the_broker(bench: Bench) -> None:
     # Given a job that crashed ten seconds ago, and a slot that is taken
     bench.quarantine_free = False
-    crashed = {"x_attempt": 2, "x_crashes": 1, "x_first_at": now_ms() - 10_000}
+    crashed: dict[str, Any] = {"x_attempt": 2, "x_crashes": 1, "x_first_at": now_ms() - 10_000}
     bench.arrive(returned=True, **crashed)
 
     # When, then it waits two seconds and loses nothing

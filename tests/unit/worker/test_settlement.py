@@ -471,6 +471,25 @@ def test_a_job_that_is_not_due_keeps_its_moment_when_it_is_given_back_by_a_copy(
     assert (desk.publisher.last.headers["x-not-before"], desk.publisher.last.key) == (due_ms, "1h.stats.norm")
 
 
+def test_a_job_that_was_cut_off_while_it_ran_is_told_from_its_next_start(desk: Desk) -> None:
+    """What it had sent when it was killed may arrive late; the fence of the next start is larger."""
+    # Given an older broker, and a job that was running when its worker had to stop
+    desk.settlement.return_begun(desk.delivery(attempt=2, spent=Spent(failures=1, deliveries=2)))
+
+    # When, then its copy counts a hand-out that came to no end, and no attempt
+    copy = desk.publisher.last
+    assert (copy.headers["x-attempt"], copy.headers["x-deliveries"]) == (2, 3)
+    copy.done(Confirm.ACKED)
+    assert desk.channel.acked == [7]
+
+
+def test_where_the_broker_counts_every_hand_out_a_job_that_was_cut_off_is_given_back(desk: Desk) -> None:
+    """RabbitMQ 4.3 says how often a message was taken, and the fence grows with that."""
+    desk.gives_back_free = True
+    desk.settlement.return_begun(desk.delivery())
+    assert (desk.channel.given_back, len(desk.in_hand)) == ([(7, False)], 0)
+
+
 def test_a_message_without_a_proper_id_is_given_back_as_it_is(desk: Desk) -> None:
     """It could not be read, so no copy of it is made either."""
     desk.settlement.return_unstarted(desk.delivery(job_id="7"))

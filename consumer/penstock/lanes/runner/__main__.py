@@ -1,6 +1,6 @@
-"""A child process: `python -m penstock.lanes.runner FD PARENT_PID run`, or `... describe MODULE:QUEUE ...`.
+"""A child process: `python -m penstock.lanes.runner FD STACK_FD PARENT_PID run`, or `... describe MODULE:QUEUE ...`.
 
-FD is the child's end of the socketpair that its parent made.
+FD is the child's end of the socketpair that its parent made, STACK_FD the file for its last stack.
 """
 
 from __future__ import annotations
@@ -12,15 +12,18 @@ from pathlib import Path
 
 from penstock.lanes.frames import Kind, pack
 from penstock.lanes.runner.boot import describe, failure_text
-from penstock.lanes.runner.lifeline import die_with_parent
+from penstock.lanes.runner.laststack import leave_last_stack
+from penstock.lanes.runner.lifeline import die_before_parent, die_with_parent
 from penstock.lanes.runner.processes import run
 from penstock.wire.registry import Exit
 
 
 def main(arguments: list[str]) -> int:
     """Run one child from birth to end; returns its exit status."""
-    fd, parent_pid, mode, *targets = arguments
+    fd, stack_fd, parent_pid, mode, *targets = arguments
     die_with_parent(int(parent_pid))
+    die_before_parent()
+    leave_last_stack(int(stack_fd))
     # Ctrl-C in a terminal is for the parent, which drains; SIGTERM keeps its default.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     parent = socket.socket(fileno=int(fd))

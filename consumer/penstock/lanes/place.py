@@ -1,0 +1,311 @@
+"""One place for a child: starts it, gives it jobs, holds them against their limits, and tells how it ended."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any, Final
+
+from penstock.domain.delivery import Delivery
+from penstock.domain.outcome import Evidence, Outcome, OutcomeKind
+from penstock.domain.task import QueueSpec
+from penstock.lanes.child import Child
+from penstock.lanes.frames import Frame, Kind, pack
+from penstock.lanes.judgement import above_memory, child_lost, outcome_of, timed_out
+from penstock.lanes.limits import Limit, Sentence, overdue
+from penstock.lanes.memory import resident
+from penstock.lanes.slots import Slot, Slots
+
+#: Seconds that a child has for its imports and start-up hooks.
+BOOT_TIMEOUT_S: Final = 300.0
+#: Seconds that an idle child has to end by itself.
+END_S: Final = 2.0
+
+
+class SlotState(StrEnum):
+    """What one place for a child is doing."""
+
+    STARTING = "starting"
+    READY = "ready"
+    RESTARTING = "restarting"
+    BROKEN = "broken"
+    STOPPED = "stopped"
+
+
+class Reason(StrEnum):
+    """Why a child ended."""
+
+    #: Before it was ready.
+    BOOT = "boot"
+    CRASH = "crash"
+    #: Killed, because its job ran too long.
+    TIMEOUT = "timeout"
+    #: Killed, because its job had too much memory.
+    MEMORY = "memory"
+    #: It had done its one job.
+    FINISHED = "finished"
+    #: The worker stops.
+    STOPPED = "stopped"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class End:
+    """How a child ended.
+
+    Attributes:
+        pid: Its process id.
+        status: Its exit status; negative: the signal that ended it.
+        evidence: What is known of its end.
+        reason: Why it ended.
+        said: Its last words, when it could not start.
+        jobs: The jobs that it had, the running one first.
+        outcome: How the first of them ended; None: none of them had started, or hardly.
+    """
+
+    pid: int
+    status: int
+    evidence: Evidence
+    reason: Reason
+    said: str | None
+    jobs: list[Delivery]
+    outcome: Outcome | None
+
+    def fields(self) -> dict[str, Any]:
+        """What the log says of it."""
+        running = self.jobs[0] if self.outcome is not None else None
+        return {
+            "pid": self.pid,
+            "exit": self.evidence.exit,
+            "peak_rss": self.evidence.peak_rss,
+            "job_id": running and running.job_id,
+            "task": running and running.task,
+            "said": self.said,
+            "traceback": self.evidence.stack,
+        }
+
+
+class Place:
+    """One place for a child.
+
+    Args:
+        spec: The queue.
+        boot: Meta of the BOOT frame.
+        slots: Hands out the jobs.
+        clock: In seconds, the same as that of `slots`.
+        on_ready: Called when the child can run jobs.
+        on_outcome: Called with each job that the child has answered.
+        on_end: Called when the child has ended; the place is empty then.
+        memory: For a child that runs one job and ends: the bytes that this job may have resident.
+            None: the child runs job after job, without this limit.
+    """
+
+    def __init__(
+        self,
+        spec: QueueSpec,
+        boot: list[Any],
+        slots: Slots,
+        *,
+        clock: Callable[[], float],
+        on_ready: Callable[[Place], None],
+        on_outcome: Callable[[Delivery, Outcome], None],
+        on_end: Callable[[Place, End], None],
+        memory: int | None = None,
+    ) -> None:
+        self.slots = slots
+        self.state = SlotState.STOPPED
+        self.child: Child | None = None
+        self.slot: Slot | None = None
+        #: Ends of its children in a row without a job in between that ended by itself.
+        self.failures = 0
+        self._spec = spec
+        self._boot = boot
+        self._clock = clock
+        self._on_ready = on_ready
+        self._on_outcome = on_outcome
+        self._on_end = on_end
+        self._memory = memory
+        self._sentence: Sentence | None = None
+        self._finishing = False
+        self._said: str | None = None
+        self._timer: asyncio.TimerHandle | None = None
+
+    @property
+    def busy(self) -> bool:
+        """Whether its child has a job."""
+        return self.slot is not None and bool(self.slot.jobs)
+
+    # ── life ────────────────────────────────────────────────────────────────────────────────────
+
+    def start(self) -> None:
+        """Start a child.
+
+        Raises:
+            OSError: The system cannot.
+        """
+        self.state = SlotState.STARTING
+        self._sentence = self._said = None
+        self._finishing = False
+        child = Child(
+            ["run"],
+            python=self._spec.lane.python,
+            on_frames=self._heard,
+            on_exit=self._exited,
+        )
+        child.start()
+        self.child = child
+        child.send(pack(Kind.BOOT, 0, self._boot))
+        child.flush()
+        self.later(BOOT_TIMEOUT_S, self._boots_too_long)
+
+    def _boots_too_long(self) -> None:
+        self._said = f"was not ready within {BOOT_TIMEOUT_S:g} s"
+        self.kill()
+
+    def later(self, seconds: float, call: Callable[[], None]) -> None:
+        """Call after some time, unless something else is to be called later or the place is given up before."""
+        self.cancel()
+        self._timer = asyncio.get_running_loop().call_later(seconds, call)
+
+    def cancel(self) -> None:
+        """Forget what was to be called later."""
+        if self._timer is not None:
+            self._timer.cancel()
+
+    def finish(self) -> None:
+        """Let the child end by itself after what it has; end it when it has nothing and does not."""
+        if self.child is not None:
+            self._finishing = True
+            self.child.finish()
+            if not self.busy:
+                self.later(END_S, self.child.kill)
+
+    def kill(self) -> None:
+        """End the child at once, whatever it does."""
+        self.cancel()
+        if self.child is not None:
+            self.child.kill()
+
+    # ── what the child says ─────────────────────────────────────────────────────────────────────
+
+    def _heard(self, frames: list[Frame]) -> None:
+        for frame in frames:
+            if frame.kind == Kind.OUTCOME:
+                self._answered(frame)
+            elif frame.kind == Kind.READY:
+                self._became_ready()
+            else:
+                self._said = frame.meta[0]
+        self.slots.dispatch()
+
+    def _became_ready(self) -> None:
+        assert self.child is not None
+        self.cancel()
+        self.state = SlotState.READY
+        self.slot = self.slots.add(self.child)
+        self._on_ready(self)
+
+    def _answered(self, frame: Frame) -> None:
+        assert self.slot is not None
+        outcome = outcome_of(frame)
+        if self._sentence is not None and not self._may_still_answer(self._sentence, frame, outcome):
+            return
+        delivery = self.slots.finished(self.slot, frame.number, outcome.run_s)
+        if delivery is None:
+            return
+        self.failures = 0
+        self._on_outcome(delivery, outcome)
+        if self._memory is not None:
+            self.finish()
+
+    def _may_still_answer(self, sentence: Sentence, frame: Frame, outcome: Outcome) -> bool:
+        """Whether the answer of a job counts whose child is about to be killed, or is not the sentenced job's.
+
+        A success does, nothing is won by doing it again. A failure does not: our signal may be its cause.
+        """
+        assert self.child is not None
+        if frame.number != sentence.number:
+            return True
+        if outcome.kind is not OutcomeKind.SUCCEEDED:
+            self._carry_out(sentence)
+            return False
+        if not sentence.carried_out:
+            self._sentence = None
+            self.child.forget_stack()
+        return True
+
+    # ── limits ──────────────────────────────────────────────────────────────────────────────────
+
+    def watch(self) -> None:
+        """Hold the running job against its limits.
+
+        Above one of them the child is asked for its stack, and at the next call it is killed.
+        """
+        if self.child is None or self.slot is None:
+            return
+        if self._sentence is not None:
+            self._carry_out(self._sentence)
+        elif (number := overdue(self.slot, self._spec.tasks, self._clock())) is not None:
+            self._pass(Sentence(number, Limit.TIMEOUT))
+        elif (number := self._greedy(self.slot)) is not None:
+            self._pass(Sentence(number, Limit.MEMORY))
+
+    def _greedy(self, slot: Slot) -> int | None:
+        """The frame number of the running job if its child has more memory than it may, else None."""
+        head = slot.head()
+        if head is None or self._memory is None or self.child is None:
+            return None
+        has = resident(self.child.pid)
+        return head[0] if has is not None and has > self._memory else None
+
+    def _pass(self, sentence: Sentence) -> None:
+        assert self.child is not None
+        self._sentence = sentence
+        self.child.ask_stack()
+
+    def _carry_out(self, sentence: Sentence) -> None:
+        assert self.child is not None
+        sentence.carried_out = True
+        self.child.kill()
+
+    # ── how the child ends ──────────────────────────────────────────────────────────────────────
+
+    def _exited(self, status: int, evidence: Evidence) -> None:
+        assert self.child is not None
+        self.cancel()
+        end = End(
+            pid=self.child.pid,
+            status=status,
+            evidence=evidence,
+            reason=self._reason(status),
+            said=self._said,
+            outcome=self._judged(evidence),
+            jobs=self.slots.remove(self.slot) if self.slot is not None else [],
+        )
+        self.child = self.slot = None
+        self.state = SlotState.STOPPED
+        self._on_end(self, end)
+
+    def _reason(self, status: int) -> Reason:
+        if self._sentence is not None:
+            return Reason(self._sentence.limit.value)
+        if self._finishing and not self.busy and status == 0:
+            return Reason.FINISHED
+        return Reason.BOOT if self.state is SlotState.STARTING else Reason.CRASH
+
+    def _judged(self, evidence: Evidence) -> Outcome | None:
+        """How the job ended that ran when the child did."""
+        head = self.slot.head() if self.slot is not None else None
+        if self.slot is None or head is None:
+            return None
+        number, running = head
+        run_s = self._clock() - self.slot.head_since
+        if self._sentence is None:
+            return child_lost(running, evidence, run_s=run_s)
+        if number != self._sentence.number:
+            # The sentenced job answered while its child was being killed; what came next had hardly begun.
+            return None
+        if self._sentence.limit is Limit.MEMORY:
+            return above_memory(running, evidence, run_s=run_s, limit=self._memory or 0)
+        return timed_out(self._spec.tasks[running.task], evidence, run_s=run_s)

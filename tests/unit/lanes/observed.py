@@ -1,0 +1,169 @@
+"""A lane with real children for tests: the module that they import, jobs for it, and all that it reports."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+from penstock.domain.delivery import Delivery
+from penstock.domain.lane import Processes
+from penstock.domain.outcome import Outcome
+from penstock.domain.retry import Retry
+from penstock.domain.task import QueueSpec
+from penstock.lanes.supervisor import Lane
+from penstock.wire.result import decode_result
+from tests.unit.builders import job_body, job_id, make_delivery, make_queue, make_task
+from tests.unit.waiting import alive, until
+
+#: All tasks do what their argument says; `quick` has a timeout and a policy.
+MODULE = """
+import os, signal, sys, time
+from penstock import Processes, Queue, Retry, current_job
+q = Queue("q", lane=Processes(1))
+
+def await_file(name):
+    while not os.path.exists(name):
+        time.sleep(0.002)
+
+@q.task
+def step(action="", answer=None):
+    exec(action)
+    return [os.getpid(), answer]
+
+q.task(name="slow")(step)
+
+@q.task(timeout=0.25, retry=Retry(attempts=3, base=8, jitter="none"))
+def quick(action="", answer=None):
+    exec(action)
+    return [os.getpid(), answer]
+"""
+
+QUICK_RETRY = Retry(attempts=3, base=8, jitter="none")
+CRASH = "os.kill(os.getpid(), signal.SIGKILL)"
+HANG = "time.sleep(60)"
+
+
+def spec(
+    slots: int,
+    target: str = "lane_tasks:q",
+    python: str | None = None,
+    memory: int | None = None,
+    timeout_s: float = 0.25,
+) -> QueueSpec:
+    tasks = (make_task("q.step"), make_task("q.slow"), make_task("q.quick", timeout_s=timeout_s, retry=QUICK_RETRY))
+    made = make_queue(*tasks, name="q", target=target)
+    return QueueSpec(name="q", target=target, lane=Processes(slots, python, memory), tasks=made.tasks)
+
+
+def job(number: int, action: str = "", *, task: str = "q.step") -> Delivery:
+    body = job_body(id=job_id(number), task=task, args={"action": action, "answer": number})
+    return make_delivery(task=task, queue="q", job_id=job_id(number), tag=number, body=body)
+
+
+class Observed:
+    """A lane, and everything that it has reported."""
+
+    def __init__(self, lane_spec: QueueSpec, clock: Callable[[], float] = time.monotonic) -> None:
+        self.outcomes: list[tuple[int, Outcome]] = []
+        self.unstarted: list[Delivery] = []
+        self.broken: list[str] = []
+        self.lane = Lane(
+            lane_spec,
+            worker="shop.worker-1",
+            max_body_bytes=1024 * 1024,
+            on_outcome=self._note,
+            on_unstarted=self.unstarted.append,
+            on_broken=self.broken.append,
+            clock=clock,
+        )
+
+    def _note(self, delivery: Delivery, outcome: Outcome) -> None:
+        self.outcomes.append((delivery.tag, outcome))
+
+    def submit(self, *deliveries: Delivery) -> None:
+        for delivery in deliveries:
+            self.lane.submit(delivery)
+
+    async def reported(self, count: int) -> dict[int, Outcome]:
+        """The outcomes of so many jobs, by tag; no job is reported twice."""
+        await until(lambda: len(self.outcomes) >= count)
+        assert len(self.outcomes) == count
+        assert len({tag for tag, _ in self.outcomes}) == count
+        return dict(self.outcomes)
+
+    async def run(self, *deliveries: Delivery) -> dict[int, Outcome]:
+        self.outcomes.clear()
+        self.submit(*deliveries)
+        return await self.reported(len(deliveries))
+
+    async def looked(self) -> None:
+        """Wait until the lane has held its jobs against their limits by the clock as it is now."""
+        now = self.lane._clock()
+        await until(lambda: self.lane._watched_at > now)
+
+    async def run_alone(self, delivery: Delivery) -> Outcome:
+        """The outcome of a job in quarantine, when its child is gone."""
+        self.outcomes.clear()
+        assert self.lane.quarantine(delivery)
+        outcomes = await self.reported(1)
+        await until(lambda: self.alone is None)
+        return outcomes[delivery.tag]
+
+    @property
+    def alone(self) -> int | None:
+        """The process in quarantine."""
+        child = self.lane._quarantine.place.child
+        return child.pid if child is not None else None
+
+    @property
+    def pids(self) -> list[int]:
+        return [place.child.pid for place in self.lane._all_places() if place.child is not None]
+
+
+@asynccontextmanager
+async def running(
+    slots: int = 1, *, clock: Callable[[], float] = time.monotonic, **changes: Any
+) -> AsyncIterator[Observed]:
+    """A lane whose children are ready and know how short `step` is; all of them are gone afterwards."""
+    observed = Observed(spec(slots, **changes), clock)
+    pids: list[int] = []
+    try:
+        await observed.lane.start()
+        pids = observed.pids
+        for task in ("q.step", "q.quick"):
+            await observed.run(job(900, task=task))
+        observed.outcomes.clear()
+        yield observed
+    finally:
+        pids += observed.pids
+        observed.lane.kill()
+        await until(lambda: not observed.pids)
+        assert not [pid for pid in pids if alive(pid)]
+
+
+class Clock:
+    """The monotonic clock, which the test can put forward."""
+
+    def __init__(self) -> None:
+        self.forward_s = 0.0
+
+    def __call__(self) -> float:
+        return time.monotonic() + self.forward_s
+
+
+def allow() -> None:
+    """Let the jobs go on that await the file."""
+    Path("go").touch()
+
+
+def read(path: str) -> str:
+    """What a job has written."""
+    return Path(path).read_text()
+
+
+def values(outcomes: dict[int, Outcome]) -> dict[int, Any]:
+    """The answers by tag, without the process ids."""
+    return {tag: decode_result(outcome.body).value[1] for tag, outcome in outcomes.items() if outcome.body}

@@ -1,0 +1,79 @@
+"""Memory: what a process has, and what a worker may use."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+import pytest
+
+from penstock.lanes.memory import resident, usable
+
+PHYSICAL = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+MIB = 1024 * 1024
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells")
+def test_what_a_process_has_grows_with_what_it_touches() -> None:
+    before = resident(os.getpid())
+    assert before is not None
+    held = b"x" * (64 * MIB)
+    after = resident(os.getpid())
+    assert after is not None
+    assert after - before > 60 * MIB
+    del held
+
+
+def test_a_process_that_is_gone_has_nothing() -> None:
+    assert resident(2**22 + 1) is None
+
+
+def machine(root: Path, membership: str, limits: dict[str, str]) -> int:
+    """What is usable on a machine with these control groups."""
+    (root / "proc" / "self").mkdir(parents=True)
+    (root / "proc" / "self" / "cgroup").write_text(membership)
+    for path, limit in limits.items():
+        file = root / "cgroup" / path
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(f"{limit}\n")
+    return usable(root / "proc", root / "cgroup")
+
+
+@pytest.mark.parametrize(
+    ("membership", "limits", "mib"),
+    [
+        # v2: inside a container, on a host, and where a group further up is the narrowest
+        ("0::/\n", {"memory.max": str(300 * MIB)}, 300),
+        ("0::/system.slice/worker\n", {"system.slice/worker/memory.max": str(200 * MIB)}, 200),
+        (
+            "0::/pods/worker\n",
+            {"pods/worker/memory.max": "max", "pods/memory.max": str(150 * MIB), "memory.max": str(250 * MIB)},
+            150,
+        ),
+        # v1: on a host, and inside a container, where the path is the host's
+        ("4:cpu:/x\n3:memory:/x\n", {"memory/x/memory.limit_in_bytes": str(100 * MIB)}, 100),
+        ("3:cpu,memory:/docker/1f\n0::/\n", {"memory/memory.limit_in_bytes": str(90 * MIB)}, 90),
+    ],
+)
+def test_the_narrowest_limit_of_the_container_counts(
+    tmp_path: Path, membership: str, limits: dict[str, str], mib: int
+) -> None:
+    assert machine(tmp_path, membership, limits) == mib * MIB
+
+
+@pytest.mark.parametrize(
+    ("membership", "limits"),
+    [
+        ("0::/\n", {"memory.max": "max"}),
+        ("0::/\n", {}),
+        ("3:memory:/\n", {"memory/memory.limit_in_bytes": "9223372036854771712"}),
+        ("3:cpu:/\n", {"cpu/memory.limit_in_bytes": "5"}),
+    ],
+)
+def test_without_a_limit_it_is_the_machines_memory(tmp_path: Path, membership: str, limits: dict[str, str]) -> None:
+    assert machine(tmp_path, membership, limits) == PHYSICAL
+
+
+def test_where_there_are_no_control_groups_it_is_the_machines_memory(tmp_path: Path) -> None:
+    assert usable(tmp_path, tmp_path) == PHYSICAL

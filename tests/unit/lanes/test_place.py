@@ -1,0 +1,263 @@
+"""A place in the moments that a real child rarely meets: between the sentence and its execution."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any, cast
+
+import pytest
+
+from penstock.domain.delivery import Delivery
+from penstock.domain.outcome import Evidence, Outcome, OutcomeKind
+from penstock.lanes import place as module
+from penstock.lanes.frames import Frame, Kind
+from penstock.lanes.place import End, Place, Reason, SlotState
+from penstock.lanes.slots import Slots
+from tests.unit.builders import job_id, make_delivery, make_queue, make_task
+
+TIMEOUT_S = 2.0
+KILLED = Evidence(exit="SIGKILL", peak_rss=50_000_000, stack="Current thread")
+
+
+class FakeChild:
+    """Notes what it is told; the test speaks for it."""
+
+    pid = 4711
+
+    def __init__(
+        self,
+        _arguments: list[str],
+        *,
+        python: str | None,  # noqa: ARG002 -- the child's own name
+        on_frames: Callable[[list[Frame]], None],
+        on_exit: Callable[[int, Evidence], None],
+    ) -> None:
+        self.told: list[str] = []
+        self.say = on_frames
+        self.end = on_exit
+
+    def start(self) -> None: ...
+
+    def send(self, frame: bytes) -> None: ...
+
+    def flush(self) -> None: ...
+
+    def finish(self) -> None:
+        self.told.append("finish")
+
+    def kill(self) -> None:
+        self.told.append("kill")
+
+    def ask_stack(self) -> None:
+        self.told.append("ask stack")
+
+    def forget_stack(self) -> None:
+        self.told.append("forget stack")
+
+
+class Stage:
+    """A place whose child is ready and runs the first of its jobs, with a clock that the test moves."""
+
+    def __init__(self, jobs: int = 1, memory: int | None = None) -> None:
+        self.now = 100.0
+        self.outcomes: list[tuple[int, OutcomeKind]] = []
+        self.ends: list[End] = []
+        self.slots = Slots(lambda: self.now)
+        self.place = Place(
+            make_queue(make_task(timeout_s=TIMEOUT_S)),
+            [],
+            self.slots,
+            clock=lambda: self.now,
+            on_ready=lambda _: None,
+            on_outcome=self._note,
+            on_end=lambda _, end: self.ends.append(end),
+            memory=memory,
+        )
+        self.place.start()
+        self.child = cast("Any", self.place.child)
+        # The task has shown that it is short, so that jobs are sent ahead.
+        self.slots.submit(make_delivery(tag=900))
+        self.child.say([Frame(Kind.READY, 0, [], b"")])
+        if memory is None:
+            self.answer(OutcomeKind.SUCCEEDED)
+            self.outcomes.clear()
+            for number in range(1, jobs + 1):
+                self.slots.submit(make_delivery(job_id=job_id(number), tag=number))
+            self.slots.dispatch()
+
+    def _note(self, delivery: Delivery, outcome: Outcome) -> None:
+        self.outcomes.append((delivery.tag, outcome.kind))
+
+    @property
+    def running(self) -> int:
+        assert self.place.slot is not None
+        head = self.place.slot.head()
+        assert head is not None
+        return head[0]
+
+    def answer(self, kind: OutcomeKind, number: int | None = None) -> None:
+        failed = [] if kind is OutcomeKind.SUCCEEDED else ["TASK_ERROR", "no", False, None, None, None, 1]
+        self.child.say([Frame(Kind.OUTCOME, number or self.running, [kind.value, 100, *failed], b"")])
+
+    def overrun(self) -> None:
+        """The running job exceeds its timeout, and the place sees it."""
+        self.now += TIMEOUT_S + 0.01
+        self.place.watch()
+        assert self.child.told == ["ask stack"]
+
+    def killed(self) -> End:
+        self.child.end(-9, KILLED)
+        (end,) = self.ends
+        return end
+
+
+@pytest.fixture(autouse=True)
+def fake_child(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "Child", FakeChild)
+
+
+def on_stage(test: Callable[[Stage], None], **arguments: Any) -> None:
+    """Run a test in a loop, which a place needs for its timers."""
+
+    async def run() -> None:
+        stage = Stage(**arguments)
+        try:
+            test(stage)
+        finally:
+            stage.place.cancel()
+
+    asyncio.run(run())
+
+
+def tags(deliveries: list[Delivery]) -> list[int]:
+    return [delivery.tag for delivery in deliveries]
+
+
+def test_a_job_that_runs_too_long_is_asked_for_its_stack_and_killed_at_the_next_look() -> None:
+    def test(stage: Stage) -> None:
+        # Given a job at its limit, and others behind it
+        stage.overrun()
+
+        # When the place looks again, then the child is killed
+        stage.place.watch()
+        assert stage.child.told == ["ask stack", "kill"]
+
+        # And its end is that of the one job
+        end = stage.killed()
+        assert end.outcome is not None
+        assert (end.outcome.kind, end.outcome.evidence) == (OutcomeKind.TIMED_OUT, KILLED)
+        assert end.outcome.run_s == pytest.approx(TIMEOUT_S + 0.01)
+        assert (end.reason, tags(end.jobs)) == (Reason.TIMEOUT, [1, 2, 3])
+
+    on_stage(test, jobs=3)
+
+
+def test_a_success_between_the_two_looks_counts_and_saves_the_child() -> None:
+    def test(stage: Stage) -> None:
+        # Given a job that was asked for its stack
+        stage.overrun()
+
+        # When it succeeds before the next look
+        stage.answer(OutcomeKind.SUCCEEDED)
+        stage.place.watch()
+
+        # Then the child lives on, its stack is forgotten, and the next job has its whole time
+        assert stage.outcomes == [(1, OutcomeKind.SUCCEEDED)]
+        assert stage.child.told == ["ask stack", "forget stack"]
+
+        # And when the child crashes in the next job, that is a crash
+        end = stage.killed()
+        assert end.outcome is not None
+        assert (end.outcome.kind, end.reason) == (OutcomeKind.CHILD_LOST, Reason.CRASH)
+        assert tags(end.jobs) == [2]
+
+    on_stage(test, jobs=2)
+
+
+def test_a_failure_between_the_two_looks_does_not_count_because_our_signal_may_be_its_cause() -> None:
+    def test(stage: Stage) -> None:
+        # Given a job that was asked for its stack
+        stage.overrun()
+
+        # When it fails before the next look
+        stage.answer(OutcomeKind.RAISED)
+
+        # Then its child is killed at once, so that the next job hardly begins, and it has timed out
+        assert (stage.outcomes, stage.child.told) == ([], ["ask stack", "kill"])
+        end = stage.killed()
+        assert end.outcome is not None
+        assert (end.outcome.kind, tags(end.jobs)) == (OutcomeKind.TIMED_OUT, [1, 2])
+
+    on_stage(test, jobs=2)
+
+
+def test_a_success_that_comes_while_the_child_is_being_killed_counts_and_nobody_else_is_judged() -> None:
+    def test(stage: Stage) -> None:
+        # Given a child that was killed because of its first job
+        stage.overrun()
+        stage.place.watch()
+
+        # When the success of that job was on its way
+        stage.answer(OutcomeKind.SUCCEEDED)
+
+        # Then it counts, and the job behind it loses nothing
+        end = stage.killed()
+        assert stage.outcomes == [(1, OutcomeKind.SUCCEEDED)]
+        assert (end.outcome, end.reason, tags(end.jobs)) == (None, Reason.TIMEOUT, [2])
+
+    on_stage(test, jobs=2)
+
+
+def test_an_answer_of_a_job_before_the_overdue_one_cannot_come_but_would_be_nobodys() -> None:
+    def test(stage: Stage) -> None:
+        stage.overrun()
+        stage.answer(OutcomeKind.RAISED, number=12345)
+        assert (stage.outcomes, stage.child.told) == ([], ["ask stack"])
+
+    on_stage(test)
+
+
+def test_a_child_that_runs_one_job_has_its_memory_looked_at_while_it_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    has = [500, 501, 501]
+    monkeypatch.setattr(module, "resident", lambda _: has.pop(0))
+
+    def test(stage: Stage) -> None:
+        # Given a job that may have 500 bytes
+        # When it has them, then nothing happens
+        stage.place.watch()
+        assert stage.child.told == []
+
+        # When it has one more, then it is asked for its stack, and killed
+        stage.place.watch()
+        stage.place.watch()
+        assert stage.child.told == ["ask stack", "kill"]
+        end = stage.killed()
+        assert end.outcome is not None
+        assert (end.outcome.kind, end.reason) == (OutcomeKind.CHILD_LOST, Reason.MEMORY)
+        assert end.outcome.evidence == Evidence(
+            exit="SIGKILL: above the memory limit of 0 MiB", peak_rss=KILLED.peak_rss, stack=KILLED.stack
+        )
+
+    on_stage(test, memory=500)
+
+
+def test_where_the_system_does_not_tell_memory_has_no_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "resident", lambda _: None)
+
+    def test(stage: Stage) -> None:
+        stage.place.watch()
+        assert stage.child.told == []
+
+    on_stage(test, memory=1)
+
+
+def test_a_child_that_runs_one_job_is_let_go_after_it() -> None:
+    def test(stage: Stage) -> None:
+        stage.answer(OutcomeKind.SUCCEEDED)
+        assert stage.child.told == ["finish"]
+        stage.child.end(0, Evidence(exit="exit status 0", peak_rss=1, stack=None))
+        assert (stage.ends[0].reason, stage.ends[0].outcome) == (Reason.FINISHED, None)
+        assert stage.place.state is SlotState.STOPPED
+
+    on_stage(test, memory=1)
