@@ -3,7 +3,7 @@
     wire <- domain <- (broker | results | lanes | telemetry) <- (worker | admin) <- cli
 
 `errors` and `settings` sit beside `domain`; the four siblings never import one another; the parent and the
-child's side (`lanes.runner`) share no more than the frames between them.
+child's side (`lanes.runner`) share no more than the frames between them. `testing` is on top: nothing imports it.
 """
 
 from __future__ import annotations
@@ -36,6 +36,7 @@ MAY_IMPORT = {
     "cli": {*_GROUND, *SIBLINGS, "settings", "worker", "admin", "root"},
     "root": {*_GROUND, "queue"},
     "__main__": {"cli"},
+    "testing": {*_GROUND, *SIBLINGS, "settings", "worker", "root"},
 }
 #: Libraries that one room alone may import, and everybody else's that it may do without.
 ONLY = {
@@ -142,6 +143,8 @@ def test_every_room_has_its_law() -> None:
         ("penstock.worker.worker", "from penstock.admin import replay"),
         ("penstock.queue", "from penstock.broker import messages"),
         ("penstock.errors", "from penstock.domain.task import TaskSpec"),
+        ("penstock.worker.worker", "from penstock.testing import MemoryBroker"),
+        ("penstock.testing.broker", "import pika"),
     ],
 )
 def test_the_law_finds_what_breaks_it(module: str, source: str) -> None:

@@ -1,0 +1,123 @@
+"""The two stores that play the conformance suite, and what became of the calls to them."""
+
+from __future__ import annotations
+
+import secrets
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from typing import Any, Protocol
+
+import redis
+
+from ops.dev.private import Redis
+from penstock.results.ports import ResultStore
+from penstock.results.redis import RedisResults
+from penstock.testing import MemoryStore
+from tests.unit.waiting import until
+
+
+class Store(ResultStore, Protocol):
+    """A store with what commands need of one."""
+
+    async def get(self, job_id: str) -> bytes | None: ...
+
+    async def forget(self, job_id: str) -> bool: ...
+
+
+class StoreRig(ABC):
+    """A store to be, and the other side of it."""
+
+    @abstractmethod
+    def make(self) -> Store:
+        """Make a store that is not open yet; all of one rig meet."""
+
+    @abstractmethod
+    def told(self) -> list[tuple[str, str]]:
+        """Whom it told of a result: reply_to and job, in order."""
+
+    @abstractmethod
+    def lose(self) -> None:
+        """Let the store be away."""
+
+    @abstractmethod
+    def restore(self) -> None:
+        """Let it be back, with all that it had."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Let go of what is on the other side."""
+
+
+class MemoryStoreRig(StoreRig):
+    def __init__(self) -> None:
+        self._store = MemoryStore()
+
+    def make(self) -> Store:
+        return self._store
+
+    def told(self) -> list[tuple[str, str]]:
+        return self._store.told
+
+    def lose(self) -> None:
+        self._store.lose()
+
+    def restore(self) -> None:
+        self._store.restore()
+
+    def close(self) -> None:
+        pass
+
+
+class RedisRig(StoreRig):
+    """A Redis that keeps what it took, through kill -9."""
+
+    def __init__(self, server: Redis) -> None:
+        self.server = server
+        self.namespace = f"test-{secrets.token_hex(4)}"
+        server.start()
+        self._client: Any = redis.Redis.from_url(server.url)
+        self._listener = self._client.pubsub()
+        self._listener.psubscribe(f"{self.namespace}:results:*")
+        self._told: list[tuple[str, str]] = []
+
+    def make(self, url: str | None = None) -> RedisResults:
+        return RedisResults(url or self.server.url, namespace=self.namespace, ttl_ms=60_000)
+
+    def told(self) -> list[tuple[str, str]]:
+        while message := self._listener.get_message():
+            if message["type"] == "pmessage":
+                reply_to = message["channel"].decode().removeprefix(f"{self.namespace}:results:")
+                self._told.append((reply_to, message["data"].decode()))
+        return self._told
+
+    def lose(self) -> None:
+        self.server.kill()
+
+    def restore(self) -> None:
+        self.server.start()
+
+    def close(self) -> None:
+        self._listener.close()
+        self._client.close()
+
+
+class Caller:
+    """Calls a store and notes what it is told, in order."""
+
+    def __init__(self, store: Store) -> None:
+        self.store = store
+        self.told: list[tuple[str, Any]] = []
+
+    def put(self, job_id: str, body: bytes, reply_to: str | None = None) -> None:
+        self.store.put(job_id, body, reply_to, self._noting(job_id))
+
+    def find(self, job_id: str) -> None:
+        self.store.find(job_id, self._noting(job_id))
+
+    def _noting(self, job_id: str) -> Callable[[Any], None]:
+        return lambda answer: self.told.append((job_id, answer))
+
+    async def answers(self, count: int) -> list[Any]:
+        """Await that many answers in all; returns them."""
+        await until(lambda: len(self.told) >= count)
+        return [answer for _, answer in self.told]
