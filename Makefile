@@ -48,7 +48,7 @@ chaos: setup-tests  ## the fault suite: RUNS=210 runs on both series, an hour; S
 	@$(BIN)/python tests/chaos/campaign.py --runs $(RUNS) --seed $(SEED) --out $(CHAOS)
 	@$(BIN)/python tests/chaos/table.py $(CHAOS)
 
-chaos-short: setup-tests  ## its short form: every fault once
+chaos-short: setup-tests  ## its short form: every kind of fault once
 	@$(PYTEST) tests/chaos/short.py
 
 check: setup  ## linters, types, and that generated files are up to date

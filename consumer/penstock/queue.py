@@ -163,8 +163,16 @@ class Queue:
                 f"{full}: timeout must be above 0 and at most {MAX_TIMEOUT_MS // 1000} s, not {timeout}"
             )
         policy = retry or NO_RETRY
-        spec = TaskSpec(name=full, version=version, timeout_s=timeout, retry=policy)
-        self.tasks[full] = Task(spec=spec, function=function, binding=Binding(function, full), retry=policy)
+        binding = Binding(function, full)
+        spec = TaskSpec(
+            name=full,
+            version=version,
+            timeout_s=timeout,
+            retry=policy,
+            takes=binding.takes,
+            requires=binding.requires,
+        )
+        self.tasks[full] = Task(spec=spec, function=function, binding=binding, retry=policy)
 
 
 def resolve(target: str) -> Any:

@@ -73,9 +73,9 @@ def load_s(count: int) -> float:
     return max(SHORTEST_LOAD_S, count / RATE)
 
 
-def draw_window(rng: random.Random, hold_s: tuple[float, float], count: int) -> Window:
+def draw_window(rng: random.Random, moment: tuple[float, float], hold_s: tuple[float, float], count: int) -> Window:
     """A moment within the load of so many jobs, and a length."""
-    return Window(round(rng.uniform(0.15, 0.85) * load_s(count), 3), round(rng.uniform(*hold_s), 3))
+    return Window(round(rng.uniform(*moment) * load_s(count), 3), round(rng.uniform(*hold_s), 3))
 
 
 def draw_jobs(rng: random.Random, count: int, crowds: Sequence[tuple[str, int]] = ()) -> list[Job]:

@@ -14,6 +14,7 @@ from ops.dev.private import Janitor, new_broker, new_redis
 from penstock.domain.topology import Topology
 from tests.chaos.hosts import CLIENTS, SERVERS, TwoHosts
 from tests.chaos.plan import QUEUE
+from tests.helpers import management
 from tests.helpers.wait import until
 
 #: RabbitMQ waits 180 s before it tries again to dead-letter into a queue that was full; a campaign has no time
@@ -79,18 +80,27 @@ class Rig:
         """A connection of the orchestrator's own."""
         return pika.BlockingConnection(pika.URLParameters(self.broker.url))
 
+    def manage(self, method: str, path: str, body: object = None) -> None:
+        """One request to RabbitMQ's management API."""
+        management.call(method, path, body, url=self.broker.management_url)
+
     def store(self) -> redis.Redis:
         """A Redis client of the orchestrator's own."""
         return redis.Redis.from_url(self.redis.url, socket_timeout=10)
 
     # ── between runs ────────────────────────────────────────────────────────────────────────────
 
-    def clear(self) -> None:
-        """Make everything as before the first run: servers up, queues there and empty, no results."""
+    def clear(self, *, spoilt: bool = False) -> None:
+        """Make everything as before the first run: servers up, queues there and empty, no results.
+
+        Args:
+            spoilt: The last run broke the law: there may be messages that no client can see, for instance on their
+                way from a wait queue.
+        """
         self.start()
         with contextlib.closing(self.store()) as store:
             until(lambda: self._flush(store), "Redis takes writes", 20)
-        if any(self.depths().values()):
+        if spoilt or any(self.depths().values()):
             self._renew_namespace()
 
     def _flush(self, store: redis.Redis) -> bool:
@@ -123,9 +133,8 @@ class Rig:
 
     def work_left(self) -> dict[str, int]:
         """The same without the dead queue: what should be empty when everything has ended."""
-        depths = self.depths()
-        depths.pop(self.topology.dead_queue(QUEUE), None)
-        return {name: depth for name, depth in depths.items() if depth}
+        dead = self.topology.dead_queue(QUEUE)
+        return {name: depth for name, depth in self.depths().items() if depth and name != dead}
 
     def take_dead(self) -> Iterable[tuple[str, str]]:
         """Empty the dead queue; yields job id and error code."""

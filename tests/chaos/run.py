@@ -106,7 +106,7 @@ class Run:
     def _schedule(self, name: str, rng: random.Random) -> _Scheduled:
         fault = FAULTS[name]()
         fault.rng = random.Random(rng.random())
-        return _Scheduled(name, fault, draw_window(rng, fault.hold_s, self._order.jobs))
+        return _Scheduled(name, fault, draw_window(rng, fault.moment, fault.hold_s, self._order.jobs))
 
     def impossible(self) -> str | None:
         """Why this run cannot be made here."""

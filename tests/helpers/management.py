@@ -13,9 +13,9 @@ from urllib.parse import quote
 from tests.helpers.servers import need
 
 
-def call(method: str, path: str, body: object = None) -> Any:
-    """One request; returns the decoded answer, None when it is empty."""
-    scheme, rest = need("PENSTOCK_MANAGEMENT_URL").split("://")
+def call(method: str, path: str, body: object = None, *, url: str | None = None) -> Any:
+    """One request to a broker, by default the tests' own; returns the decoded answer, None when it is empty."""
+    scheme, rest = (url or need("PENSTOCK_MANAGEMENT_URL")).split("://")
     credentials, host = rest.rsplit("@", 1)
     user, _, password = credentials.partition(":")
     passwords = urllib.request.HTTPPasswordMgrWithDefaultRealm()

@@ -1,6 +1,6 @@
 """The import law of DESIGN.md, section 4: who may know whom.
 
-    wire <- domain <- (broker | results | lanes | telemetry) <- worker <- cli
+    wire <- domain <- (broker | results | lanes | telemetry) <- (worker | admin) <- cli
 
 `errors` and `settings` sit beside `domain`; the four siblings never import one another; the parent and the
 child's side (`lanes.runner`) share no more than the frames between them. `testing` is on top: nothing imports it.
@@ -32,7 +32,8 @@ MAY_IMPORT = {
     **dict.fromkeys(SIBLINGS, _GROUND),
     "lanes.runner": {*_GROUND, "queue", "lanes.frames", "root"},
     "worker": {*_GROUND, *SIBLINGS, "settings", "root"},
-    "cli": {*_GROUND, *SIBLINGS, "settings", "worker", "root"},
+    "admin": {*_GROUND, *SIBLINGS, "settings"},
+    "cli": {*_GROUND, *SIBLINGS, "settings", "worker", "admin", "root"},
     "root": {*_GROUND, "queue"},
     "__main__": {"cli"},
     "testing": {*_GROUND, *SIBLINGS, "settings", "worker", "root"},
@@ -137,6 +138,9 @@ def test_every_room_has_its_law() -> None:
         ("penstock.worker.worker", "from penstock.cli import main"),
         ("penstock.worker.worker", "from penstock.queue import Queue"),
         ("penstock.worker.worker", "import penstock.lanes.runner.execute"),
+        ("penstock.admin.replay", "import pika"),
+        ("penstock.admin.replay", "from penstock.worker.pipeline import Pipeline"),
+        ("penstock.worker.worker", "from penstock.admin import replay"),
         ("penstock.queue", "from penstock.broker import messages"),
         ("penstock.errors", "from penstock.domain.task import TaskSpec"),
         ("penstock.worker.worker", "from penstock.testing import MemoryBroker"),

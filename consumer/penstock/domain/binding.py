@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any
 
 from penstock.errors import DeclarationError
@@ -41,15 +41,24 @@ class Binding:
         self._known = frozenset(parameter.name for parameter in taken)
         self._required = frozenset(p.name for p in taken if p.default is inspect.Parameter.empty)
 
+    @property
+    def takes(self) -> tuple[str, ...]:
+        """The names of all parameters, sorted."""
+        return tuple(sorted(self._known))
+
+    @property
+    def requires(self) -> tuple[str, ...]:
+        """The names of those that have no default, sorted."""
+        return tuple(sorted(self._required))
+
     def bind(self, args: Mapping[str, Any]) -> tuple[list[Any], dict[str, Any]]:
         """Positional and keyword arguments for the call.
 
         Raises:
             InvalidArgs: A required argument is missing or an argument is unknown.
         """
-        given = args.keys()
-        if not (self._required <= given <= self._known):
-            raise InvalidArgs(self._complaint(given))
+        if not (self._required <= args.keys() <= self._known):
+            raise InvalidArgs(misfit(self._name, args.keys(), takes=self._known, requires=self._required))
         if not self._positional:
             return [], dict(args)
         return self._split(args)
@@ -62,10 +71,21 @@ class Binding:
         names = {parameter.name for parameter in leading}
         return positional, {name: value for name, value in args.items() if name not in names}
 
-    def _complaint(self, given: Any) -> str:
-        missing = ", ".join(sorted(self._required - given))
-        unknown = ", ".join(sorted(set(given) - self._known))
-        parts = [f"missing {missing}"] if missing else []
-        parts += [f"unknown {unknown}"] if unknown else []
-        takes = ", ".join(sorted(self._known)) or "no arguments"
-        return f"{self._name}: {'; '.join(parts)} (it takes {takes})"
+
+def misfit(name: str, given: Collection[str], *, takes: Iterable[str], requires: Iterable[str]) -> str | None:
+    """What is wrong with arguments of these names, as a sentence; None: nothing.
+
+    Args:
+        name: The task's name.
+        given: The arguments' names.
+        takes: The names of all parameters.
+        requires: Those without a default.
+    """
+    known = set(takes)
+    missing = ", ".join(sorted(set(requires) - set(given)))
+    unknown = ", ".join(sorted(set(given) - known))
+    if not missing and not unknown:
+        return None
+    parts = [f"missing {missing}"] if missing else []
+    parts += [f"unknown {unknown}"] if unknown else []
+    return f"{name}: {'; '.join(parts)} (it takes {', '.join(sorted(known)) or 'no arguments'})"

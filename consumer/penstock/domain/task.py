@@ -19,12 +19,16 @@ class TaskSpec:
         version: Version of its contract.
         timeout_s: Seconds after which its child is killed; None: no limit but the broker's.
         retry: Its policy; the exception classes stay in the child.
+        takes: Names of its parameters.
+        requires: Those of them that have no default.
     """
 
     name: str
     version: int
     timeout_s: float | None
     retry: Retry
+    takes: tuple[str, ...] = ()
+    requires: tuple[str, ...] = ()
 
     def to_wire(self) -> dict[str, Any]:
         """The task as the catalog carries it."""
@@ -33,6 +37,8 @@ class TaskSpec:
             "version": self.version,
             "timeout_s": self.timeout_s,
             "retry": self.retry.numbers(),
+            "takes": self.takes,
+            "requires": self.requires,
         }
 
     @classmethod
@@ -43,6 +49,8 @@ class TaskSpec:
             version=wire["version"],
             timeout_s=wire["timeout_s"],
             retry=Retry.from_numbers(wire["retry"]),
+            takes=tuple(wire["takes"]),
+            requires=tuple(wire["requires"]),
         )
 
 

@@ -41,6 +41,7 @@ HEADER_WORKER: Final = "x-worker"
 HEADER_EXIT: Final = "x-exit"
 HEADER_PEAK_RSS: Final = "x-peak-rss"
 HEADER_TRACE: Final = "x-trace"
+HEADER_EDITED_AT: Final = "x-edited-at"
 HEADER_TRACEPARENT: Final = "traceparent"
 HEADER_TRACESTATE: Final = "tracestate"
 MAX_BODY_BYTES: Final = 1048576
@@ -259,8 +260,8 @@ QUEUES: Final = (
     QueueRow(
         name="dead.{queue}",
         per="queue",
-        meaning="jobs of one queue that ended dead",
-        arguments={"x-queue-type": "quorum"},
+        meaning="jobs of one queue that ended dead; looking at them counts as a delivery before RabbitMQ 4.3, hence the limit",
+        arguments={"x-queue-type": "quorum", "x-delivery-limit": 1000000},
         bindings=({"exchange": "dead", "key": "{queue}.#"},),
     ),
     QueueRow(
@@ -274,7 +275,7 @@ QUEUES: Final = (
         name="lost",
         per="vhost",
         meaning="messages that found no queue; alert when not empty",
-        arguments={"x-queue-type": "quorum"},
+        arguments={"x-queue-type": "quorum", "x-delivery-limit": 1000000},
         bindings=({"exchange": "lost", "key": ""},),
     ),
 )

@@ -191,7 +191,8 @@ class Pipeline:
             job_id=delivery.job_id,
             deadline_ms=delivery.deadline_ms,
             now_ms=int(time.time() * 1000),
-            awaited=any(awaits(delivery)),
+            # Who awaits a replayed job is an operator's command, which may be gone: the job has to be kept.
+            awaited=any(awaits(delivery)) and not delivery.replays,
         )
         self._metrics.finished(delivery, outcome.kind, outcome.run_s)
         if outcome.kind is OutcomeKind.RAISED:

@@ -86,6 +86,9 @@ const HeaderPeakRss = "x-peak-rss"
 // HeaderTrace (str): On a dead job: the traceback of the exception, or the child's last stack; at most MAX_TRACE_BYTES.
 const HeaderTrace = "x-trace"
 
+// HeaderEditedAt (int64): On a dead job: when an operator last changed its body, Unix milliseconds.
+const HeaderEditedAt = "x-edited-at"
+
 // HeaderTraceparent (str): W3C trace context.
 const HeaderTraceparent = "traceparent"
 

@@ -14,6 +14,8 @@ class Fault(ABC):
 
     #: What it harms. Two faults with the same target are not in force at once: the second waits.
     target: str = ""
+    #: Where in the load it begins, as shares of the load's time, at the earliest and at the latest.
+    moment: tuple[float, float] = (0.15, 0.85)
     #: Shortest and longest time between `inject` and `heal`, in seconds.
     hold_s: tuple[float, float] = (0.2, 2.0)
     #: The connections that need a forwarder.

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import os
-import signal
 from typing import ClassVar
 
 from tests.chaos.evidence import read_journal
@@ -15,12 +13,14 @@ from tests.chaos.world import HERE, World
 
 #: How long a delivery may stay unacknowledged while that is the fault, in ms; the jobs of kind `long` take longer.
 CONSUMER_TIMEOUT_MS = 1_500
+_POLICY = "/api/policies/%2F/chaos-full"
 
 
 class MemoryAlarm(Fault):
     """RabbitMQ is short of memory: it stops reading from whoever publishes."""
 
     target = "broker"
+    moment = (0.0, 0.5)  # the command takes a second or more
     hold_s = (0.5, 4.0)
 
     def inject(self, world: World) -> None:
@@ -31,27 +31,32 @@ class MemoryAlarm(Fault):
 
 
 class QueueFull(Fault):
-    """The workers stand still and their queue takes no more, neither from producers nor retries that come back."""
+    """No worker runs and their queue takes no more, neither from producers nor retries that come back.
+
+    It has room again when the workers are back; the limit stays until the run is over. RabbitMQ 3.10 never tells the
+    internal publisher of retries that a limit is gone: taken away from a full queue, it leaves them where they are.
+    """
 
     target = "broker"
-    hold_s = (0.5, 3.0)
+    moment = (0.0, 0.4)  # a queue takes time to be full
+    hold_s = (1.0, 4.0)
 
     def impossible(self, world: World) -> str | None:
         return None if world.rig.broker.folder else "RabbitMQ's settings cannot be changed here"
 
     def inject(self, world: World) -> None:
-        for player in world.workers:
-            player.signal(signal.SIGSTOP)
         pattern = f"^{world.rig.topology.work_queue(QUEUE)}$".replace(".", r"\.")
-        definition = json.dumps({"max-length": self.rng.randrange(1, 50)})
-        world.rig.broker.control("set_policy", "full", pattern, definition, "--apply-to", "queues")
+        policy = {"pattern": pattern, "definition": {"max-length": self.rng.randrange(10, 100)}, "apply-to": "queues"}
+        for player in world.workers:
+            player.stop()
+        world.rig.manage("PUT", _POLICY, policy)
 
     def heal(self, world: World) -> None:
-        world.rig.broker.control("clear_policy", "full")
         for player in world.workers:
-            player.signal(signal.SIGCONT)
+            player.start()
 
     def finish(self, world: World) -> None:
+        world.rig.manage("DELETE", _POLICY)
         if not read_journal(world.journal).refusals:
             self.harmless = "nobody was refused"
 

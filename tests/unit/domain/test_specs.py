@@ -15,6 +15,7 @@ from tests.unit.builders import make_queue, make_task
     "task",
     [
         TaskSpec(name="stats.norm", version=1, timeout_s=None, retry=NO_RETRY),
+        TaskSpec(name="s.n", version=1, timeout_s=None, retry=NO_RETRY, takes=("a", "b"), requires=("b",)),
         TaskSpec(name="a.b.c", version=2**31 - 1, timeout_s=0.5, retry=Retry(attempts=9, jitter="none")),
     ],
 )

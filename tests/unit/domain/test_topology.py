@@ -134,3 +134,10 @@ def test_the_task_is_found_again_in_the_key_of_a_returned_job(level: str, task: 
 
 def test_a_returned_key_without_a_level_names_no_task() -> None:
     assert task_of_returned("stats") == ""
+
+
+def test_looking_at_dead_and_lost_messages_never_uses_up_their_deliveries() -> None:
+    """A quorum queue without a dead-letter exchange drops a message at its limit, which is 20 on RabbitMQ 4."""
+    queues = {queue.name: queue for queue in TOPOLOGY.queues(["stats"])}
+    for name in ("acme.dead.stats", "acme.lost"):
+        assert queues[name].arguments == {"x-queue-type": "quorum", "x-delivery-limit": 1_000_000}

@@ -1,0 +1,1 @@
+"""What operators do: the part that is no command line."""
