@@ -115,6 +115,7 @@ class Run:
     def play(self) -> Outcome:
         """Do it all. Whatever happens, no process of the run is left."""
         began = time.monotonic()
+        self._rig.spoilt = True
         threads: list[threading.Thread] = []
         try:
             self._begin()
@@ -131,6 +132,7 @@ class Run:
             self._world.close()
         verdict = judge(self._jobs, evidence)
         verdict.violations += [f"what failed by itself: {text}" for text in self._notes if text.startswith("fault ")]
+        self._rig.spoilt = bool(verdict.violations)
         numbers = {
             "workers": self._workers,
             "harmless": [item.name for item in self._scheduled if item.fault.harmless],
