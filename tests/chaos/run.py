@@ -24,6 +24,10 @@ from tests.helpers.wait import until
 
 #: How long the end of all jobs may take after the last fault has healed, in seconds.
 QUIET_S = 60.0
+#: How long everything must have been at rest before the producer waits no longer for replies that were lost.
+REST_S = 2.0
+#: How often it is looked, in seconds.
+_LOOK_S = 0.2
 #: How often what is left after the workers' end may be worked off by new ones.
 SWEEPS = 3
 
@@ -187,9 +191,21 @@ class Run:
         producer = self._world.producer
         assert producer is not None
 
+        rest_began: float | None = None
+
         def over() -> bool:
+            nonlocal rest_began
+            self._over.wait(_LOOK_S)
             self._world.tend()
-            return producer.ended and not any(thread.is_alive() for thread in threads)
+            if producer.ended or any(thread.is_alive() for thread in threads):
+                return producer.ended and not any(thread.is_alive() for thread in threads)
+            if not (producer.only_waits and self._idle()):
+                rest_began = None
+                return False
+            rest_began = rest_began or time.monotonic()
+            if time.monotonic() - rest_began > REST_S:
+                producer.give_up()
+            return False
 
         with suppress(AssertionError, CrashLoopError):
             until(over, "the producer has ended", load_s(self._order.jobs) + 30.0 + QUIET_S)
