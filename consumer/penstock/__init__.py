@@ -12,6 +12,7 @@ from penstock.domain.lane import Processes
 from penstock.domain.retry import Reject, Retry, RetryAfter
 from penstock.errors import (
     CatalogError,
+    DataError,
     DeclarationError,
     DeniedError,
     PenstockError,
@@ -34,6 +35,7 @@ __all__ = [
     "current_job",
     # errors
     "CatalogError",
+    "DataError",
     "DeclarationError",
     "DeniedError",
     "PenstockError",

@@ -2,6 +2,7 @@
 
 PenstockError
 ├── UsageError           a command line, URL or option is wrong
+├── DataError            what a command reads, or finds, is not what it needs
 ├── DeclarationError     a Queue, task or Retry is declared wrongly (raised at import)
 ├── CatalogError         the task module cannot be imported or described
 ├── TopologyError        exchanges or queues are missing or different
@@ -29,6 +30,12 @@ class UsageError(PenstockError):
     """The command line, a URL or an option is wrong."""
 
     exit = Exit.USAGE
+
+
+class DataError(PenstockError):
+    """What a command reads, or finds, is not what it needs."""
+
+    exit = Exit.DATA
 
 
 class DeclarationError(PenstockError):

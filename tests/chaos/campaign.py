@@ -131,12 +131,11 @@ def campaign(
     with Janitor() as janitor:
         rig = Rig(series, janitor, two)
         rig.start()
-        spoilt = False
         for number, order in enumerate(todo, 1):
             if time.monotonic() > deadline:
                 say("chaos", f"the time is over; {len(todo) - number + 1} runs on {series} are left")
                 break
-            rig.clear(spoilt=spoilt)
+            rig.clear()
             place = folder / f"{series}-{number}"
             place.mkdir()
             run = Run(order, rig, program, place)
@@ -149,9 +148,8 @@ def campaign(
                 with options.out.open("a") as file:
                     file.write(json.dumps(line) + "\n")
             say("chaos", f"{number}/{len(todo)} {series} {order.name} seed {order.seed}: {sentence(line)}")
-            spoilt = bool(outcome.verdict.violations)
-            bad += spoilt
-            if spoilt or options.fault:
+            bad += rig.spoilt
+            if rig.spoilt or options.fault:
                 kept = Path(options.keep) / f"{series}-{order.seed}-{order.name}-{int(time.time())}"
                 shutil.copytree(place, kept)
                 (kept / "result.json").write_text(json.dumps(line, indent=1))

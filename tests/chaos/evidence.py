@@ -97,6 +97,8 @@ def read_journal(path: Path) -> Journal:
 
 def _enter(journal: Journal, line: Mapping[str, Any]) -> None:
     event = line["e"]
+    if event == "enqueued":
+        return
     if event == "end":
         journal.dropped += line.get("dropped", 0)
         journal.reconnects += line.get("reconnects", 0)

@@ -158,8 +158,12 @@ class WorkerPlayer:
 class ProducerPlayer:
     """The Go producer and its successors, which share a plan and a journal."""
 
-    def __init__(self, command: list[str], folder: Path, environment: Mapping[str, str], janitor: Janitor) -> None:
+    def __init__(
+        self, command: list[str], folder: Path, journal: Path, environment: Mapping[str, str], janitor: Janitor
+    ) -> None:
         self.name = "producer"
+        self._journal = journal
+        self._began_at = 0
         self._command = [*OWN_GROUP, *command]
         self._janitor = janitor
         self._log = folder / "producer.log"
@@ -175,6 +179,7 @@ class ProducerPlayer:
             if self.lives > RESTARTS:
                 raise CrashLoopError(f"the producer has been started {self.lives} times")
             self.lives += 1
+            self._began_at = self._journal.stat().st_size if self._journal.exists() else 0
             self._process = subprocess.Popen(
                 self._command, cwd=ROOT, env=self._environment, stdout=log, stderr=subprocess.STDOUT
             )
@@ -193,6 +198,15 @@ class ProducerPlayer:
     def ended(self) -> bool:
         """Whether it has done everything and ended well."""
         return self._process is not None and self._process.poll() == 0
+
+    @property
+    def only_waits(self) -> bool:
+        """Whether its present life has enqueued everything."""
+        return b'"e":"enqueued"' in self._journal.read_bytes()[self._began_at :] if self._journal.exists() else False
+
+    def give_up(self) -> None:
+        """Have it wait no longer: replies that were lost with a connection will not come."""
+        self.signal(signal.SIGINT)
 
     def tend(self) -> None:
         """Start it again when it has failed."""

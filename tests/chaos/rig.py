@@ -36,6 +36,8 @@ class Rig:
         self.redis = new_redis(series, janitor, durable=True)
         self.small_disk = self._mount_disk()
         self._namespaces = 0
+        #: The last run broke the law, or did not come to its end: there may be messages that no client can see.
+        self.spoilt = False
         self.topology = Topology("chaos")
         if self.broker.folder is not None:
             self._configure(self.broker.folder)
@@ -90,18 +92,14 @@ class Rig:
 
     # ── between runs ────────────────────────────────────────────────────────────────────────────
 
-    def clear(self, *, spoilt: bool = False) -> None:
-        """Make everything as before the first run: servers up, queues there and empty, no results.
-
-        Args:
-            spoilt: The last run broke the law: there may be messages that no client can see, for instance on their
-                way from a wait queue.
-        """
+    def clear(self) -> None:
+        """Make everything as before the first run: servers up, queues there and empty, no results."""
         self.start()
         with contextlib.closing(self.store()) as store:
             until(lambda: self._flush(store), "Redis takes writes", 20)
-        if spoilt or any(self.depths().values()):
+        if self.spoilt or any(self.depths().values()):
             self._renew_namespace()
+        self.spoilt = False
 
     def _flush(self, store: redis.Redis) -> bool:
         try:

@@ -24,6 +24,10 @@ from tests.helpers.wait import until
 
 #: How long the end of all jobs may take after the last fault has healed, in seconds.
 QUIET_S = 60.0
+#: How long everything must have been at rest before the producer waits no longer for replies that were lost.
+REST_S = 2.0
+#: How often it is looked, in seconds.
+_LOOK_S = 0.2
 #: How often what is left after the workers' end may be worked off by new ones.
 SWEEPS = 3
 
@@ -115,6 +119,7 @@ class Run:
     def play(self) -> Outcome:
         """Do it all. Whatever happens, no process of the run is left."""
         began = time.monotonic()
+        self._rig.spoilt = True
         threads: list[threading.Thread] = []
         try:
             self._begin()
@@ -131,6 +136,7 @@ class Run:
             self._world.close()
         verdict = judge(self._jobs, evidence)
         verdict.violations += [f"what failed by itself: {text}" for text in self._notes if text.startswith("fault ")]
+        self._rig.spoilt = bool(verdict.violations)
         numbers = {
             "workers": self._workers,
             "harmless": [item.name for item in self._scheduled if item.fault.harmless],
@@ -185,9 +191,21 @@ class Run:
         producer = self._world.producer
         assert producer is not None
 
+        rest_began: float | None = None
+
         def over() -> bool:
+            nonlocal rest_began
+            self._over.wait(_LOOK_S)
             self._world.tend()
-            return producer.ended and not any(thread.is_alive() for thread in threads)
+            if producer.ended or any(thread.is_alive() for thread in threads):
+                return producer.ended and not any(thread.is_alive() for thread in threads)
+            if not (producer.only_waits and self._idle()):
+                rest_began = None
+                return False
+            rest_began = rest_began or time.monotonic()
+            if time.monotonic() - rest_began > REST_S:
+                producer.give_up()
+            return False
 
         with suppress(AssertionError, CrashLoopError):
             until(over, "the producer has ended", load_s(self._order.jobs) + 30.0 + QUIET_S)

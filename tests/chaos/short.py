@@ -85,7 +85,7 @@ def rig(request: pytest.FixtureRequest) -> Iterator[Rig]:
 )
 def test_every_accepted_job_has_exactly_one_result(rig: Rig, order: Order, program: Path, tmp_path: Path) -> None:
     # given servers as new
-    rig.clear(spoilt=True)
+    rig.clear()
     run = Run(order, rig, program, tmp_path)
     if why := run.impossible():
         pytest.skip(why)

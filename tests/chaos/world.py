@@ -99,7 +99,7 @@ class World:
             "PENSTOCK_REDIS_URL": self.url("producer", "redis"),
             "PENSTOCK_CHAOS_MARK": self.mark,
         }
-        self.producer = ProducerPlayer(command, self.folder, environment, self.rig.janitor)
+        self.producer = ProducerPlayer(command, self.folder, self.journal, environment, self.rig.janitor)
         self.producer.start()
 
     def set_clock(self, offset_s: float) -> None:

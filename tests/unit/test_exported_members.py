@@ -10,6 +10,7 @@ from penstock.errors import PenstockError
 PUBLIC = [
     "CatalogError",
     "CurrentJob",
+    "DataError",
     "DeclarationError",
     "DeniedError",
     "PenstockError",

@@ -7,9 +7,9 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from penstock.admin.dead_job import DeadJob
-from penstock.admin.errors import DataError
 from penstock.domain.binding import misfit
 from penstock.domain.task import QueueSpec
+from penstock.errors import DataError
 from penstock.wire.codec import decode
 from penstock.wire.failure import WireError
 from penstock.wire.job import Job, decode_job, encode_job

@@ -22,7 +22,6 @@ from penstock.admin.dead_letters import (
     record,
     summary,
 )
-from penstock.admin.errors import DataError
 from penstock.admin.filters import Filter
 from penstock.admin.fingerprint import groups
 from penstock.admin.replay import Pace, Replay, obstacle
@@ -32,7 +31,7 @@ from penstock.cli.dead_edit import edit
 from penstock.cli.dead_options import add_action, add_dry_run, add_filters, add_json, add_limit, wanted
 from penstock.cli.options import amqp_url
 from penstock.domain.topology import Topology
-from penstock.errors import PenstockError, UsageError
+from penstock.errors import DataError, PenstockError, UsageError
 from penstock.results.redis import RedisResults
 from penstock.wire.headers import is_namespace, is_queue
 from penstock.wire.registry import RESULT_TTL_MS, Exit

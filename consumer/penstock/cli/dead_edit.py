@@ -16,11 +16,10 @@ from typing import Any, Final
 
 from penstock.admin.dead_letters import DeadLetters, Found, open_dead_letters
 from penstock.admin.edit import Draft, changed, check, draft
-from penstock.admin.errors import DataError
 from penstock.admin.filters import Filter
 from penstock.admin.view import from_json, to_json
 from penstock.cli.options import amqp_url
-from penstock.errors import UsageError
+from penstock.errors import DataError, UsageError
 from penstock.lanes.catalog import describe
 from penstock.wire.job import Job
 from penstock.wire.registry import Exit

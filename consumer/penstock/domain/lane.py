@@ -21,7 +21,8 @@ def _cores() -> int:
 class Processes:
     """A lane of `slots` child processes that run one job each at a time.
 
-    For CPU-bound and native libraries: no GIL is shared, and a crash costs one job.
+    For CPU-bound and native libraries: no GIL is shared, and a crash costs one job. The signal SIGUSR2 of a child is
+    penstock's: it has a job that ran out of time write down where it is, before its child is killed.
 
     Attributes:
         slots: Number of children. Defaults to the cores that the worker may use.

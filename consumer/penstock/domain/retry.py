@@ -68,7 +68,7 @@ class Retry:
         cap: Longest wait in seconds, before jitter. Defaults to 600; at most 1e9.
         jitter: `"full"` (the default) draws the wait evenly from 0 to the exponential value ("Exponential
             Backoff And Jitter", M. Brooker, 2015); `"none"` takes the value itself.
-        elapsed: Seconds after the first failed attempt beyond which no further one is started. Defaults to
+        elapsed: Seconds after the first failed attempt beyond which no further one is scheduled. Defaults to
             None: no such limit.
         share: Most retries per first attempt of this task, in one worker and averaged over its recent traffic,
             so that an outage behind the task does not multiply its load; ten retries a second are always

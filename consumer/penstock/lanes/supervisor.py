@@ -68,6 +68,7 @@ class Lane:
         self._stopping = False
         self._hurried = False
         self._ending = False
+        self._cut_off: list[Delivery] = []
         self._dispatch_scheduled = False
         self._timed = any(task.timeout_s is not None for task in spec.tasks.values())
         self._watching = False
@@ -116,17 +117,20 @@ class Lane:
         return self._slots.take_waiting() + self._quarantine.place.slots.take_waiting()
 
     async def stop(self, drain_s: float) -> list[Delivery]:
-        """Let children finish what they have, at most `drain_s` seconds; returns the jobs that did not end."""
+        """Let children finish what they have, at most `drain_s` seconds; returns the jobs that were cut off.
+
+        Jobs that no child had begun, not even one that was sent them, are left to `take_waiting`.
+        """
         self._stopping = True
         try:
             await asyncio.wait_for(self._until(lambda: not self._in_children), drain_s)
         except TimeoutError:
             pass
         await self._end_children()
-        return self.take_waiting()
+        return self._cut_off
 
     def hurry(self) -> None:
-        """End a drain: kill the children that still run a job; `stop` returns what they had."""
+        """End a drain: kill the children that still run a job; `stop` returns what they ran."""
         self._hurried = True
         self._changed.set()
 
@@ -142,7 +146,7 @@ class Lane:
             await self._changed.wait()
 
     async def _end_children(self) -> None:
-        """Let idle children end by themselves and kill the others; their jobs go back to the waiting ones."""
+        """Let idle children end by themselves and kill the others."""
         self._ending = True
         for place in self._all_places():
             place.cancel()
@@ -175,7 +179,7 @@ class Lane:
         """Run a job alone, in a child of its own that ends after it and whose memory is limited.
 
         Returns False at once when another job is there, the last child could not start, or the lane is stopping: then
-        the job is still the caller's. Otherwise it is reported to `on_outcome` or `on_unstarted`, or handed back by
+        the job is still the caller's. Otherwise it is reported to `on_outcome` or `on_unstarted`, or returned by
         `take_waiting` or `stop`.
         """
         if self._stopping or not self._quarantine.take(delivery):
@@ -246,10 +250,13 @@ class Lane:
 
     def _child_ended(self, place: Place, end: End) -> None:
         jobs = end.jobs
-        if end.outcome is not None and not self._ending:
+        if end.outcome is not None:
             running, *jobs = jobs
-            self._on_outcome(running, end.outcome)
-        # These had not started, or the lane is being given up: they lose nothing.
+            if self._ending:
+                self._cut_off.append(running)
+            else:
+                self._on_outcome(running, end.outcome)
+        # These had not started: they lose nothing.
         place.slots.put_back(jobs)
         self._changed.set()
         fields = {"queue": self.spec.name, **end.fields()}

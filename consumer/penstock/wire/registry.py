@@ -452,14 +452,14 @@ METRICS: Final = (
         name="penstock_slots",
         type="gauge",
         labels=("queue", "state",),
-        meaning="Slots by state: starting, idle, busy, restarting, broken.",
+        meaning="Slots by state: starting, idle, busy, restarting, broken, stopped; quarantine: a child that runs one job alone, besides the lane's slots.",
     ),
     MetricRow(
         buckets=(),
         name="penstock_child_exits_total",
         type="counter",
         labels=("queue", "reason",),
-        meaning="Child processes that ended.",
+        meaning="Child processes that ended, by reason: boot (before it was ready), crash, timeout, memory (of a job in quarantine), finished (its one job in quarantine), stopped (the worker stops).",
     ),
     MetricRow(
         buckets=(),

@@ -116,11 +116,16 @@ class ServedQueue:
         self._tally = tally
         self.pipeline.open = False
         self.consumer.stop()
-        waiting = self.lane.take_waiting()
-        tally.given_back += len(waiting)
-        for delivery in waiting:
-            self._settlement.return_unstarted(delivery)
+        self._give_back_waiting(tally)
         cut = await self.lane.stop(drain_s)
         tally.handed_back += len(cut)
         for delivery in cut:
             self._settlement.return_begun(delivery)
+        # Jobs that were sent ahead to a child that was killed had not started either.
+        self._give_back_waiting(tally)
+
+    def _give_back_waiting(self, tally: Tally) -> None:
+        waiting = self.lane.take_waiting()
+        tally.given_back += len(waiting)
+        for delivery in waiting:
+            self._settlement.return_unstarted(delivery)

@@ -23,7 +23,7 @@ type planned struct {
 
 // line is one line of the journal.
 type line struct {
-	Event string `json:"e"` // begin, then accepted, refused or unknown; then result, gone or missing; end
+	Event string `json:"e"` // begin, then accepted, refused or unknown; then result, gone or missing; enqueued, end
 	ID    string `json:"id,omitempty"`
 	At    int64  `json:"t"` // Unix nanoseconds
 	Why   string `json:"why,omitempty"`

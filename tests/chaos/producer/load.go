@@ -60,6 +60,7 @@ func (l *load) run(ctx context.Context, jobs []planned, past history) {
 		})
 	}
 	callers.Wait()
+	l.journal.write(line{Event: "enqueued"})
 	l.awaited.Wait()
 }
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from penstock.admin.edit import changed, check, draft
-from penstock.admin.errors import DataError
+from penstock.errors import DataError
 from penstock.wire.job import decode_job
 from penstock.wire.registry import MAX_BODY_BYTES
 from tests.unit.admin.builders import dead

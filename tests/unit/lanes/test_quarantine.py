@@ -346,7 +346,7 @@ def test_stop_waits_for_the_job_in_quarantine_and_takes_no_other() -> None:
     within_deadline(test())
 
 
-def test_stop_hands_back_the_job_in_quarantine_that_does_not_end_in_time() -> None:
+def test_stop_returns_the_job_in_quarantine_that_does_not_end_in_time() -> None:
     async def test() -> None:
         async with running() as observed:
             assert observed.lane.quarantine(job(1, HANG))

@@ -383,7 +383,7 @@ def test_stop_lets_running_jobs_end_and_leaves_no_process() -> None:
     within_deadline(test())
 
 
-def test_stop_returns_the_jobs_that_did_not_end_in_time_and_reports_nothing_of_them() -> None:
+def test_stop_returns_the_job_that_did_not_end_in_time_and_leaves_those_behind_it_as_if_never_sent() -> None:
     async def test() -> None:
         async with running() as observed:
             # Given a job that does not end, and two behind it in the child
@@ -392,10 +392,11 @@ def test_stop_returns_the_jobs_that_did_not_end_in_time_and_reports_nothing_of_t
             await until(lambda: observed.lane.states()["busy"] == 1)
 
             # When the lane is stopped
-            unfinished = await observed.lane.stop(0.05)
+            cut_off = await observed.lane.stop(0.05)
 
-            # Then all three are handed back, and the child is gone
-            assert [delivery.tag for delivery in unfinished] == [1, 2, 3]
+            # Then the first was cut off, the others had not started, and the child is gone
+            assert [delivery.tag for delivery in cut_off] == [1]
+            assert [delivery.tag for delivery in observed.lane.take_waiting()] == [2, 3]
             assert observed.outcomes == []
             assert not alive(pids[0])
 
@@ -415,7 +416,7 @@ def test_hurry_ends_a_drain() -> None:
             # When somebody is in a hurry
             observed.lane.hurry()
 
-            # Then the job is handed back now
+            # Then the job is cut off now
             assert [delivery.tag for delivery in await stopping] == [1]
             await until(lambda: not observed.pids)
 
@@ -437,7 +438,7 @@ def test_stopping_an_idle_lane_lets_its_children_end_by_themselves(lane_tasks: P
     within_deadline(test())
 
 
-def test_stop_hands_back_what_a_child_that_died_meanwhile_had_not_started() -> None:
+def test_stop_leaves_what_a_child_that_died_meanwhile_had_not_started() -> None:
     """Nobody runs those jobs any more, and nobody else knows of them."""
 
     async def test() -> None:
@@ -450,11 +451,11 @@ def test_stop_hands_back_what_a_child_that_died_meanwhile_had_not_started() -> N
             stopping = asyncio.create_task(observed.lane.stop(20))
             await asyncio.sleep(0)
             allow()
-            unfinished = await stopping
+            assert await stopping == []
 
-            # Then the running job was reported lost, and the others are handed back
+            # Then the running job was reported lost, and the others can be given back
             assert [(tag, outcome.kind) for tag, outcome in observed.outcomes] == [(1, OutcomeKind.CHILD_LOST)]
-            assert [delivery.tag for delivery in unfinished] == [2, 3]
+            assert [delivery.tag for delivery in observed.lane.take_waiting()] == [2, 3]
 
     within_deadline(test())
 
