@@ -82,7 +82,7 @@ pytest-all:
 	@$(PYTEST)
 
 pytest-integration:
-	@$(PYTEST) tests/integration tests/parity
+	@$(PYTEST) tests/integration tests/parity tests/conformance
 
 go-test:
 	@set -o pipefail; cd producer_go && $(BIN)/go test $(RACE) ./... | sed '/no test files/d'

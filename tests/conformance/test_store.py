@@ -64,7 +64,7 @@ def test_our_own_result_that_is_there_already_is_no_duplicate(play: Play) -> Non
 
     async def test(caller: Caller, rig: StoreRig) -> None:
         caller.put(A, b"ours")
-        caller.put(A, b"ours")
+        caller.put(A, bytes(bytearray(b"ours")))
         assert await caller.answers(2) == [True, True]
 
     play(test)

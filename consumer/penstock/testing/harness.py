@@ -13,7 +13,7 @@ from typing import Any, Final, Self, TypeVar
 
 from penstock.broker.ports import Confirm
 from penstock.domain.topology import Topology
-from penstock.errors import PenstockError, UnavailableError
+from penstock.errors import UnavailableError
 from penstock.lanes.catalog import describe
 from penstock.settings import WorkerSettings
 from penstock.testing.broker import MemoryBroker
@@ -41,8 +41,8 @@ _START_S: Final = 60.0
 _STOP_S: Final = 30.0
 
 
-class JobFailedError(PenstockError):
-    """A job ended with an error.
+class JobFailedError(Exception):
+    """A job ended with an error: the task's, not penstock's.
 
     Attributes:
         failure: The error as its caller sees it: code, message, details.
