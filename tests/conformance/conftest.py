@@ -1,14 +1,18 @@
-"""Every test of the suite runs on the broker in memory and on the real one."""
+"""Every test of the suite runs on the broker in memory and on the real one, on the store in memory and on Redis."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine, Iterator
+from contextlib import ExitStack
 from typing import Any
 
 import pytest
 
-from tests.conformance.rigs import MEMORY, RabbitRig
+from ops.dev.private import Redis
+from penstock.testing import FakeClock
+from tests.conformance.rigs import NAMES, new_rig
 from tests.conformance.stage import QUEUE, Rig, Stage
+from tests.helpers.private import private_redis
 from tests.helpers.servers import need
 from tests.unit.waiting import until, within_deadline
 
@@ -16,9 +20,9 @@ from tests.unit.waiting import until, within_deadline
 Play = Callable[[Callable[[Stage], Coroutine[Any, Any, None]]], None]
 
 
-@pytest.fixture(params=[*MEMORY, "RabbitMQ"])
+@pytest.fixture(params=NAMES)
 def rig(request: pytest.FixtureRequest) -> Iterator[Rig]:
-    made = MEMORY[request.param]() if request.param in MEMORY else RabbitRig(need("PENSTOCK_AMQP_URL"))
+    made = new_rig(request.param, FakeClock())
     yield made
     made.close()
 
@@ -35,3 +39,18 @@ def play(rig: Rig) -> Play:
             await rig.disconnect()
 
     return lambda test: within_deadline(run(test))
+
+
+@pytest.fixture(scope="module")
+def redis_server() -> Iterator[Callable[[], Redis]]:
+    """Starts a Redis that may be killed, when the first test wants one."""
+    with ExitStack() as stack:
+        started: list[Redis] = []
+
+        def start() -> Redis:
+            need("PENSTOCK_REDIS_URL")
+            if not started:
+                started.append(stack.enter_context(private_redis(durable=True)))
+            return started[0]
+
+        yield start

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 from urllib.parse import quote
 
@@ -12,19 +13,21 @@ from pika import exceptions
 from penstock.broker.ports import Broker, Confirm
 from penstock.broker.rabbitmq import RabbitMQ
 from penstock.errors import DeniedError, TopologyError
-from penstock.testing import FakeClock, MemoryBroker, MemoryServer
+from penstock.testing import MemoryBroker, MemoryServer
+from penstock.testing.clock import Clock, FakeClock
 from tests.conformance.stage import QUEUE, Features, Rig, Taken
 from tests.helpers import management
 from tests.helpers.forwarder import Direction, Forwarder
+from tests.helpers.servers import need
 
 
 class MemoryRig(Rig):
     """`penstock.testing`, as one version of RabbitMQ or another."""
 
-    def __init__(self, version: str) -> None:
+    def __init__(self, version: str, clock: Clock) -> None:
         super().__init__()
-        self.clock = FakeClock()
-        self.server = MemoryServer(version=version, clock=self.clock)
+        self._clock = clock
+        self.server = MemoryServer(version=version, clock=clock)
         self._made: list[MemoryBroker] = []
 
     def make(self) -> Broker:
@@ -77,7 +80,8 @@ class MemoryRig(Rig):
             broker.restore()
 
     def elapse(self, seconds: float) -> None:
-        self.clock.advance(seconds)
+        if isinstance(self._clock, FakeClock):
+            self._clock.advance(seconds)
 
     def close(self) -> None:
         pass
@@ -175,8 +179,14 @@ class RabbitRig(Rig):
         self._forwarder.close()
 
 
-#: What each name in a test's id stands for; the real one is made from its URL.
-MEMORY: dict[str, Callable[[], Rig]] = {
-    "memory as 3.10": lambda: MemoryRig("3.10.8"),
-    "memory as 4.3": lambda: MemoryRig("4.3.6"),
+#: What each name in a test's id stands for.
+MEMORY: dict[str, Callable[[Clock], Rig]] = {
+    "memory as 3.10": partial(MemoryRig, "3.10.8"),
+    "memory as 4.3": partial(MemoryRig, "4.3.6"),
 }
+NAMES = (*MEMORY, "RabbitMQ")
+
+
+def new_rig(name: str, clock: Clock) -> Rig:
+    """A rig by its name; the real one needs its URL and has the time of the world."""
+    return MEMORY[name](clock) if name in MEMORY else RabbitRig(need("PENSTOCK_AMQP_URL"))

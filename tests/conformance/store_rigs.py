@@ -75,8 +75,9 @@ class RedisRig(StoreRig):
         self.server = server
         self.namespace = f"test-{secrets.token_hex(4)}"
         server.start()
-        self._client: Any = redis.Redis.from_url(server.url)
-        self._listener = self._client.pubsub()
+        client: Any = redis.Redis.from_url
+        self._client = client(server.url)
+        self._listener: Any = self._client.pubsub()
         self._listener.psubscribe(f"{self.namespace}:results:*")
         self._told: list[tuple[str, str]] = []
 

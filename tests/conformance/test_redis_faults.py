@@ -8,11 +8,10 @@ from typing import Any
 import pytest
 import redis
 
+from ops.dev.private import Redis
 from penstock.results.redis import RedisResults
 from tests.conformance.store_rigs import Caller, RedisRig
 from tests.helpers.forwarder import Direction, Forwarder
-from tests.helpers.private import private_redis
-from tests.helpers.servers import need
 from tests.unit.builders import job_id
 from tests.unit.waiting import until, within_deadline
 
@@ -22,12 +21,10 @@ Test = Callable[[Caller], Coroutine[Any, Any, None]]
 
 
 @pytest.fixture(scope="module")
-def rig() -> Iterator[RedisRig]:
-    need("PENSTOCK_REDIS_URL")
-    with private_redis(durable=True) as server:
-        made = RedisRig(server)
-        yield made
-        made.close()
+def rig(redis_server: Callable[[], Redis]) -> Iterator[RedisRig]:
+    made = RedisRig(redis_server())
+    yield made
+    made.close()
 
 
 @pytest.fixture

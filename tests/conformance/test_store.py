@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine, Iterator
-from contextlib import ExitStack
 from typing import Any
 
 import pytest
 
 from ops.dev.private import Redis
 from tests.conformance.store_rigs import Caller, MemoryStoreRig, RedisRig, StoreRig
-from tests.helpers.private import private_redis
-from tests.helpers.servers import need
 from tests.unit.builders import job_id
 from tests.unit.waiting import until, within_deadline
 
@@ -21,24 +18,9 @@ Test = Callable[[Caller, StoreRig], Coroutine[Any, Any, None]]
 Play = Callable[[Test], None]
 
 
-@pytest.fixture(scope="module")
-def server() -> Iterator[Callable[[], Redis]]:
-    """Starts a Redis that may be killed, when the first test wants one."""
-    with ExitStack() as stack:
-        started: list[Redis] = []
-
-        def start() -> Redis:
-            need("PENSTOCK_REDIS_URL")
-            if not started:
-                started.append(stack.enter_context(private_redis(durable=True)))
-            return started[0]
-
-        yield start
-
-
 @pytest.fixture(params=["memory", "Redis"])
-def rig(request: pytest.FixtureRequest, server: Callable[[], Redis]) -> Iterator[StoreRig]:
-    made = MemoryStoreRig() if request.param == "memory" else RedisRig(server())
+def rig(request: pytest.FixtureRequest, redis_server: Callable[[], Redis]) -> Iterator[StoreRig]:
+    made = MemoryStoreRig() if request.param == "memory" else RedisRig(redis_server())
     yield made
     made.close()
 

@@ -1,0 +1,256 @@
+"""A whole worker for a test of tasks: real children, and a broker and a store in memory."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import threading
+import time
+import uuid
+from collections.abc import Callable, Coroutine, Mapping
+from dataclasses import dataclass
+from typing import Any, Final, Self, TypeVar
+
+from penstock.broker.ports import Confirm
+from penstock.domain.topology import Topology
+from penstock.errors import PenstockError, UnavailableError
+from penstock.lanes.catalog import describe
+from penstock.settings import WorkerSettings
+from penstock.testing.broker import MemoryBroker
+from penstock.testing.messages import Message, Properties
+from penstock.testing.server import GUEST
+from penstock.testing.store import MemoryStore
+from penstock.wire.failure import Failure
+from penstock.wire.job import Job, encode_job
+from penstock.wire.registry import (
+    CONTENT_TYPE,
+    HEADER_DEADLINE,
+    HEADER_ERROR_CODE,
+    HEADER_ERROR_MESSAGE,
+    HEADER_RESULT_MODE,
+    TYPE_JOB,
+    ResultMode,
+)
+from penstock.wire.result import Result, decode_result
+from penstock.worker.worker import Worker
+
+T = TypeVar("T")
+
+#: Seconds for the worker to start, and to end.
+_START_S: Final = 60.0
+_STOP_S: Final = 30.0
+
+
+class JobFailedError(PenstockError):
+    """A job ended with an error.
+
+    Attributes:
+        failure: The error as its caller sees it: code, message, details.
+    """
+
+    def __init__(self, job_id: str, failure: Failure) -> None:
+        super().__init__(f"job {job_id}: {failure.code}: {failure.message}")
+        self.failure = failure
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeadJob:
+    """A job that ended dead.
+
+    Attributes:
+        job_id: Its id.
+        code: What went wrong, a code of the catalogue.
+        message: The same in words.
+        headers: All headers, with the evidence.
+    """
+
+    job_id: str
+    code: str
+    message: str
+    headers: Mapping[str, Any]
+
+
+class Harness:
+    """Runs the tasks of one or more queues as production would, for as long as the `with` lasts.
+
+        with Harness("myproject.tasks:stats") as harness:
+            assert harness.call("stats.norm", {"x": [3, 4]}) == 5.0
+
+    The children are real processes: what a task imports, how it crashes and how long it takes are put to the test,
+    too. So are its retries, the waits between them included: a policy of a test is best a short one.
+
+    Args:
+        targets: The queues, each `MODULE:QUEUE`, importable from the working directory.
+        timeout_s: Longest wait for a result, in seconds. Defaults to 30.
+
+    Raises:
+        PenstockError: When it is entered: the worker cannot start. When it is left: the worker could not go on.
+    """
+
+    def __init__(self, *targets: str, timeout_s: float = 30.0) -> None:
+        self.broker = MemoryBroker()
+        self.store = MemoryStore()
+        self._settings = WorkerSettings(targets=targets, amqp_url="amqp://memory", http_port=None, drain_s=_STOP_S / 2)
+        self._topology = Topology(self._settings.namespace)
+        self._reply_to = f"{GUEST}.test-{secrets.token_hex(4)}"
+        self._timeout_s = timeout_s
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, name="penstock-harness", daemon=True)
+        self._worker: Worker | None = None
+        self._queues: list[str] = []
+        self._results: dict[str, Result] = {}
+        self._arrived = threading.Condition()
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        try:
+            self._wait(self._start(), _START_S)
+        except BaseException:
+            self._close()
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._close()
+
+    # ── for tests ───────────────────────────────────────────────────────────────────────────────
+
+    def call(self, task: str, args: Mapping[str, Any] | None = None, **options: Any) -> Any:
+        """Run a job and return its value; options as for `enqueue`.
+
+        Raises:
+            JobFailedError: It ended with an error.
+            TimeoutError: There is no result in time.
+        """
+        job_id = self.enqueue(task, args, **options)
+        result = self.result(job_id)
+        if result.error is not None:
+            raise JobFailedError(job_id, result.error)
+        return result.value
+
+    def enqueue(
+        self,
+        task: str,
+        args: Mapping[str, Any] | None = None,
+        *,
+        deadline_s: float | None = None,
+        meta: Mapping[str, str] | None = None,
+        headers: Mapping[str, Any] | None = None,
+    ) -> str:
+        """Publish a job; returns its id.
+
+        Args:
+            task: `<queue>.<function>`.
+            args: Its arguments by name.
+            deadline_s: Seconds from now after which it is not started any more. Defaults to None: there is no deadline.
+            meta: The caller's own notes.
+            headers: More headers.
+
+        Raises:
+            UnavailableError: The worker serves no such queue.
+        """
+        now_ms = int(time.time() * 1000)
+        deadline = None if deadline_s is None else now_ms + int(deadline_s * 1000)
+        job_id = _new_id(now_ms)
+        job = Job(id=job_id, task=task, tv=1, args=args or {}, created_at=now_ms, deadline=deadline, meta=meta or {})
+        own: dict[str, Any] = {HEADER_RESULT_MODE: str(ResultMode.REPLY_AND_STORED)}
+        if deadline is not None:
+            own[HEADER_DEADLINE] = deadline
+        properties = Properties(
+            content_type=CONTENT_TYPE,
+            type=TYPE_JOB,
+            message_id=job_id,
+            correlation_id=job_id,
+            reply_to=self._reply_to,
+            user_id=GUEST,
+            delivery_mode=2,
+            headers={**own, **(headers or {})},
+        )
+        body = encode_job(job)
+        publish = self.broker.server.publish
+        confirm = self.on_loop(lambda: publish(self._topology.name("jobs"), task, properties, body))
+        if confirm is not Confirm.ACKED:
+            raise UnavailableError(f"{task}: the job was {confirm.value}; this harness serves {self._queues}")
+        return job_id
+
+    def result(self, job_id: str) -> Result:
+        """Await the result of a job.
+
+        Raises:
+            TimeoutError: There is none in time.
+        """
+        with self._arrived:
+            if not self._arrived.wait_for(lambda: job_id in self._results, self._timeout_s):
+                raise TimeoutError(f"no result of job {job_id} within {self._timeout_s:g} s")
+            return self._results[job_id]
+
+    def dead(self) -> list[DeadJob]:
+        """The jobs that ended dead, in the order of their ends."""
+        return self.on_loop(lambda: [job for queue in self._queues for job in self._dead_of(queue)])
+
+    def on_loop(self, call: Callable[[], T]) -> T:
+        """Call something where the worker lives, and return what it returns.
+
+        The broker and the store in memory belong there: `harness.on_loop(harness.broker.lose)`.
+        """
+
+        async def run() -> T:
+            return call()
+
+        return self._wait(run(), self._timeout_s)
+
+    # ── inside ──────────────────────────────────────────────────────────────────────────────────
+
+    async def _start(self) -> None:
+        specs = await describe(self._settings.targets)
+        self._queues = [spec.name for spec in specs]
+        self._worker = Worker(self._settings, specs, self.broker, self.store)
+        await self._worker.start()
+        server, queue = self.broker.server, self._topology.name(f"reply.{self._reply_to}")
+        server.declare_queue(queue, {}, [(self._topology.name("replies"), self._reply_to)])
+        server.listen(queue, self._replied)
+
+    def _replied(self, message: Message) -> None:
+        with self._arrived:
+            result = decode_result(message.body)
+            self._results.setdefault(result.job_id, result)
+            self._arrived.notify_all()
+
+    def _dead_of(self, queue: str) -> list[DeadJob]:
+        dead = self.broker.server.queues[self._topology.dead_queue(queue)]
+        return [
+            DeadJob(
+                job_id=message.properties.message_id or "",
+                code=message.headers.get(HEADER_ERROR_CODE, ""),
+                message=message.headers.get(HEADER_ERROR_MESSAGE, ""),
+                headers=message.headers,
+            )
+            for message in dead.ready
+        ]
+
+    async def _stop(self, worker: Worker) -> None:
+        worker.shutdown.request()
+        try:
+            await worker.drain()
+        finally:
+            await worker.close()
+
+    def _close(self) -> None:
+        worker, self._worker = self._worker, None
+        try:
+            if worker is not None:
+                self._wait(self._stop(worker), _STOP_S)
+        finally:
+            self._loop.call_soon_threadsafe(self._loop.stop)
+            self._thread.join(_STOP_S)
+            if not self._thread.is_alive():
+                self._loop.close()
+
+    def _wait(self, work: Coroutine[Any, Any, T], seconds: float) -> T:
+        return asyncio.run_coroutine_threadsafe(work, self._loop).result(seconds)
+
+
+def _new_id(now_ms: int) -> str:
+    """A UUIDv7 (RFC 9562, section 5.7)."""
+    number = now_ms << 80 | 7 << 76 | secrets.randbits(12) << 64 | 2 << 62 | secrets.randbits(62)
+    return str(uuid.UUID(int=number))
