@@ -198,6 +198,8 @@ class Replay:
         )
         try:
             confirm = await session.publish("jobs", job.task, properties, found.held.body)
+            if confirm is Confirm.ACKED:
+                self._dead.take_away(found)
         except UnavailableError:
             report.unknown.append(job.job_id)
             report.left = len(self._waiting)
@@ -208,7 +210,6 @@ class Replay:
             what = "no queue takes it" if report.unroutable else "the broker refuses it now; try again later"
             report.stopped = f"job {job.job_id} of {job.task}: {what}"
             return
-        self._dead.take_away(found)
         report.replayed.append(job.job_id)
         if not report.ended(job.job_id):
             self._running.add(job.job_id)

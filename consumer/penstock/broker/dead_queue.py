@@ -30,6 +30,8 @@ _MAX_PREFETCH: Final = 65_535
 _QUIET_S: Final = 5.0
 #: Messages that are given back with one frame: RabbitMQ 3.10 shuffles more than 32 of them.
 _IN_ORDER: Final = 32
+#: Pauses between questions whether what was given back is there again, in seconds.
+_SEE_BACK_S: Final = (0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.4)
 #: Copies that are published before their confirms are awaited.
 _WINDOW: Final = 200
 
@@ -123,10 +125,7 @@ class DeadQueue:
             UnavailableError: The broker is gone or does not answer.
         """
         channel, what = self._channel, f"queue {self._name}"
-        there = await self._session.ask(
-            channel, what, lambda callback: channel.queue_declare(self._name, passive=True, callback=callback)
-        )
-        ready, others = there.method.message_count, there.method.consumer_count
+        ready, others = await self._counts()
         target = min(ready, limit, _MAX_PREFETCH)
         if target <= 0:
             return Look(ready=ready, looked=0, others=others, full=False)
@@ -177,15 +176,37 @@ class DeadQueue:
             if near and not await self._has_our_limit():
                 await self._refresh(near)
         finally:
-            self._give_back()
+            count = self._give_back()
+        await self._see_back(count)
 
-    def _give_back(self) -> None:
+    async def _see_back(self, count: int) -> None:
+        """Wait a moment until so many messages are in the queue again.
+
+        The broker says nothing when it has taken messages back, and whoever looks before will not find them. Others
+        may take them at once: hence no longer than a moment.
+        """
+        for pause_s in _SEE_BACK_S if count else ():
+            if (await self._counts())[0] >= count:
+                return
+            await asyncio.sleep(pause_s)
+
+    async def _counts(self) -> tuple[int, int]:
+        """How many messages wait in the queue, and how many consumers it has."""
+        there = await self._session.ask(
+            self._channel,
+            f"queue {self._name}",
+            lambda callback: self._channel.queue_declare(self._name, passive=True, callback=callback),
+        )
+        return there.method.message_count, there.method.consumer_count
+
+    def _give_back(self) -> int:
         tags = sorted(self._held)
         self._held.clear()
         if self._channel.is_open:
             for start in range(0, len(tags), _IN_ORDER):
                 last = tags[start : start + _IN_ORDER][-1]
                 self._channel.basic_nack(last, multiple=True, requeue=True)
+        return len(tags)
 
     async def _refresh(self, near: list[Held]) -> None:
         try:
