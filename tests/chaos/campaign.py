@@ -97,7 +97,8 @@ def _on_two_hosts() -> int:
         return 0
     process = subprocess.Popen([*hosts.ALONE, sys.executable, *sys.argv, "--two-hosts"])
     try:
-        return process.wait()
+        code = process.wait()
+        return code if code >= 0 else 128 - code
     except KeyboardInterrupt:
         process.send_signal(signal.SIGINT)  # where there is no terminal that has sent it to both
         process.wait(CLEAN_UP_S)

@@ -164,6 +164,7 @@ class ProducerPlayer:
         self.name = "producer"
         self._journal = journal
         self._began_at = 0
+        self._gave_up = 0
         self._command = [*OWN_GROUP, *command]
         self._janitor = janitor
         self._log = folder / "producer.log"
@@ -204,9 +205,12 @@ class ProducerPlayer:
         """Whether its present life has enqueued everything."""
         return b'"e":"enqueued"' in self._journal.read_bytes()[self._began_at :] if self._journal.exists() else False
 
-    def give_up(self) -> None:
-        """Have it wait no longer: replies that were lost with a connection will not come."""
-        self.signal(signal.SIGINT)
+    def give_up_lost_replies(self) -> None:
+        """Have it wait no longer for replies that were lost with their connection. Twice is fine."""
+        with self._lock:
+            if self._gave_up != self.lives:
+                self._gave_up = self.lives
+                self.signal(signal.SIGUSR1)
 
     def tend(self) -> None:
         """Start it again when it has failed."""

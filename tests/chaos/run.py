@@ -22,10 +22,11 @@ from tests.chaos.rig import Rig
 from tests.chaos.world import World
 from tests.helpers.wait import until
 
-#: How long the end of all jobs may take after the last fault has healed, in seconds.
+#: How long the faults of a run may take, and then the end of all jobs, in seconds.
+FAULTS_S = 30.0
 QUIET_S = 60.0
-#: How long everything must have been at rest before the producer waits no longer for replies that were lost.
-REST_S = 2.0
+#: How long everything must have been at rest before the producer gives up replies that were lost, in seconds.
+REST_S = 1.0
 #: How often it is looked, in seconds.
 _LOOK_S = 0.2
 #: How often what is left after the workers' end may be worked off by new ones.
@@ -74,6 +75,22 @@ class _Scheduled:
     ended_ns: int = 0
 
 
+class _Rest:
+    """For how long there has been rest."""
+
+    def __init__(self) -> None:
+        self._since: float | None = None
+
+    def look(self, rest: bool) -> float:
+        """Take note of whether there is rest now; returns for how many seconds, negative when there is none."""
+        if not rest:
+            self._since = None
+            return -1.0
+        now = time.monotonic()
+        self._since = self._since or now
+        return now - self._since
+
+
 class Run:
     """One run on a rig.
 
@@ -106,6 +123,8 @@ class Run:
         self._locks: dict[str, threading.Lock] = {fault.target: threading.Lock() for fault in faults}
         self._over = threading.Event()
         self._notes: list[str] = []
+        #: What had not ended in time; None: everything had.
+        self._late: str | None = None
 
     def _schedule(self, name: str, rng: random.Random) -> _Scheduled:
         fault = FAULTS[name]()
@@ -135,7 +154,9 @@ class Run:
                 thread.join(60)
             self._world.close()
         verdict = judge(self._jobs, evidence)
-        verdict.violations += [f"what failed by itself: {text}" for text in self._notes if text.startswith("fault ")]
+        verdict.violations += [f"the suite itself: {text}" for text in self._notes if text.startswith("fault ")]
+        if self._late:
+            verdict.violations.append(f"not everything ended without a restart: {self._late}")
         self._rig.spoilt = bool(verdict.violations)
         numbers = {
             "workers": self._workers,
@@ -187,35 +208,29 @@ class Run:
             item.ended_ns = time.time_ns()
 
     def _await_end(self, threads: Sequence[threading.Thread]) -> None:
-        """Wait until the producer has ended, no fault is in force and the queues are empty."""
+        """Wait until the producer has ended, no fault is in force, and everything has been at rest for a while."""
         producer = self._world.producer
         assert producer is not None
-
-        rest_began: float | None = None
+        hidden_s = max((item.fault.hidden_s for item in self._scheduled), default=0.0)
+        rest = _Rest()
 
         def over() -> bool:
-            nonlocal rest_began
-            self._over.wait(_LOOK_S)
             self._world.tend()
-            if producer.ended or any(thread.is_alive() for thread in threads):
-                return producer.ended and not any(thread.is_alive() for thread in threads)
-            if not (producer.only_waits and self._idle()):
-                rest_began = None
-                return False
-            rest_began = rest_began or time.monotonic()
-            if time.monotonic() - rest_began > REST_S:
-                producer.give_up()
-            return False
+            rested_s = rest.look(not any(thread.is_alive() for thread in threads) and self._idle())
+            if rested_s >= hidden_s + REST_S and producer.only_waits:
+                producer.give_up_lost_replies()
+            return rested_s >= hidden_s and producer.ended
 
-        with suppress(AssertionError, CrashLoopError):
-            until(over, "the producer has ended", load_s(self._order.jobs) + 30.0 + QUIET_S)
-            until(self._idle, "the queues are empty", QUIET_S)
-            return
-        self._notes.append("not everything ended in time")
-        producer.stop()
+        try:
+            until(over, "the end of all jobs", load_s(self._order.jobs) + FAULTS_S + QUIET_S)
+        except (AssertionError, CrashLoopError) as error:
+            hands = {player.name: player.in_progress() for player in self._world.workers}
+            self._late = f"{error}; in the queues {self._rig.work_left()}, in hand {hands}"
+            producer.stop()
 
     def _idle(self) -> bool:
-        self._world.tend()
+        """Whether no job is in a queue or in a worker's hands, as far as can be seen."""
+        self._over.wait(_LOOK_S)
         return not self._rig.work_left() and not sum(player.in_progress() for player in self._world.workers)
 
     def _drain(self) -> dict[str, int]:

@@ -20,6 +20,8 @@ class Fault(ABC):
     hold_s: tuple[float, float] = (0.2, 2.0)
     #: The connections that need a forwarder.
     links: tuple[Link, ...] = ()
+    #: How long messages may be where no client sees them, in seconds.
+    hidden_s: float = 0.0
     #: Kinds of jobs of which so many come one after the other.
     crowds: tuple[tuple[str, int], ...] = ()
     #: How many workers it needs at least.

@@ -9,6 +9,7 @@ from typing import ClassVar
 from tests.chaos.evidence import read_journal
 from tests.chaos.faults.base import Fault
 from tests.chaos.plan import QUEUE
+from tests.chaos.rig import DEAD_LETTER_AGAIN_MS
 from tests.chaos.world import HERE, World
 
 #: How long a delivery may stay unacknowledged while that is the fault, in ms; the jobs of kind `long` take longer.
@@ -40,6 +41,7 @@ class QueueFull(Fault):
     target = "broker"
     moment = (0.0, 0.4)  # a queue takes time to be full
     hold_s = (1.0, 4.0)
+    hidden_s = DEAD_LETTER_AGAIN_MS / 1000 + 1.0
 
     def impossible(self, world: World) -> str | None:
         return None if world.rig.broker.folder else "RabbitMQ's settings cannot be changed here"

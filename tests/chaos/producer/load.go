@@ -20,7 +20,8 @@ type load struct {
 	journal  *journal
 	settings settings
 	awaited  sync.WaitGroup
-	refusals atomic.Int64 // answers of the broker that a queue is full
+	refusals atomic.Int64    // answers of the broker that a queue is full
+	hope     context.Context // ends when replies that were lost with their connection are no longer waited for
 }
 
 // answer is what the tasks return.
@@ -121,8 +122,15 @@ func (l *load) insist(ctx context.Context, job penstock.Job) (*penstock.Handle, 
 }
 
 func (l *load) await(ctx context.Context, handle *penstock.Handle) {
+	// With a deadline Wait hopes that a lost reply is sent again, without one it says at once that it is lost.
+	hopeful, end := context.WithTimeout(ctx, l.settings.bound)
+	defer context.AfterFunc(l.hope, end)()
+	defer end()
 	var got answer
-	err := handle.Wait(ctx, &got)
+	err := handle.Wait(hopeful, &got)
+	if errors.Is(err, penstock.ErrNoResult) && ctx.Err() == nil {
+		err = handle.Wait(ctx, &got)
+	}
 	l.note(handle.ID(), err, got)
 }
 

@@ -5,7 +5,7 @@
 //
 // Killed and started again with the same files it goes on where it was: what is in the journal is not enqueued
 // again, and the stored results of jobs that an earlier life enqueued are awaited. A job whose enqueue was cut off
-// stays as it is, unknown.
+// stays as it is, unknown. SIGUSR1 ends the waiting for replies that were lost with their connection.
 //
 // The servers are those of PENSTOCK_AMQP_URL and PENSTOCK_REDIS_URL.
 package main
@@ -56,8 +56,12 @@ func flags() settings {
 
 func run(ctx context.Context) error {
 	s := flags()
-	ctx, cancel := context.WithTimeout(ctx, s.bound)
+	// Without a deadline, which a context would hand on; see load.await.
+	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
+	defer time.AfterFunc(s.bound, cancel).Stop()
+	hope, giveUp := signal.NotifyContext(ctx, syscall.SIGUSR1)
+	defer giveUp()
 	jobs, err := readPlan(s.plan)
 	if err != nil {
 		return err
@@ -82,7 +86,7 @@ func run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	load := &load{client: client, journal: journal, settings: s}
+	load := &load{client: client, journal: journal, settings: s, hope: hope}
 	load.run(ctx, jobs, past)
 	stats := client.Stats()
 	journal.write(line{
