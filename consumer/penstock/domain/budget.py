@@ -11,6 +11,8 @@ MOST_SAVED: Final = 1000.0
 #: A job that is held up waits a quarter as long as it has been in trouble, at least and at most this many
 #: milliseconds: so that it comes back soon after a short trouble, and seldom during a long one.
 HOLD_UP_MS: Final = (2_000, 300_000)
+#: The most for one that waits for the quarantine slot: those jobs are few, and the slot must not stand idle.
+QUARANTINE_MS: Final = 15_000
 
 
 class RetryBudget:
@@ -45,7 +47,6 @@ class RetryBudget:
         return True
 
 
-def hold_up_ms(trouble_ms: int) -> int:
+def hold_up_ms(trouble_ms: int, *, most_ms: int = HOLD_UP_MS[1]) -> int:
     """How long a job waits that cannot start now, if it has been in trouble for `trouble_ms` milliseconds."""
-    least, most = HOLD_UP_MS
-    return max(least, min(most, trouble_ms // 4))
+    return max(HOLD_UP_MS[0], min(most_ms, trouble_ms // 4))

@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable
 from typing import Any, Final, Protocol
 
-from penstock.domain.budget import RetryBudget, hold_up_ms
+from penstock.domain.budget import HOLD_UP_MS, QUARANTINE_MS, RetryBudget, hold_up_ms
 from penstock.domain.decision import Complete, decide
 from penstock.domain.delivery import Delivery
 from penstock.domain.outcome import Outcome, OutcomeKind
@@ -166,7 +166,8 @@ class Pipeline:
         born_ms = job_id_time_ms(delivery.job_id) if is_job_id(delivery.job_id) else now_ms
         since_ms = delivery.spent.first_at_ms or born_ms
         self.postponed += 1
-        self._settlement.postpone(delivery, now_ms + hold_up_ms(now_ms - since_ms))
+        most_ms = QUARANTINE_MS if delivery.spent.suspicious else HOLD_UP_MS[1]
+        self._settlement.postpone(delivery, now_ms + hold_up_ms(now_ms - since_ms, most_ms=most_ms))
 
     def ended(self, delivery: Delivery, outcome: Outcome) -> None:
         """An attempt has ended: decide, settle."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from penstock.domain.budget import FLOOR_PER_S, HOLD_UP_MS, MOST_SAVED, RetryBudget, hold_up_ms
+from penstock.domain.budget import FLOOR_PER_S, HOLD_UP_MS, MOST_SAVED, QUARANTINE_MS, RetryBudget, hold_up_ms
 
 
 def taken(budget: RetryBudget, now_s: float, wanted: int = 10_000) -> int:
@@ -67,3 +67,7 @@ def test_a_clock_that_stands_still_or_goes_back_gives_nothing() -> None:
 )
 def test_what_is_held_up_waits_the_longer_the_longer_its_trouble_lasts(trouble_ms: int, wait_ms: int) -> None:
     assert hold_up_ms(trouble_ms) == wait_ms
+
+
+def test_a_job_that_waits_for_the_quarantine_slot_comes_back_soon() -> None:
+    assert hold_up_ms(3_600_000, most_ms=QUARANTINE_MS) == QUARANTINE_MS < hold_up_ms(3_600_000)
