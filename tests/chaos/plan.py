@@ -114,7 +114,7 @@ def _draw_job(rng: random.Random, kind: str, now_ms: int) -> Job:
         case "slow":
             n = rng.randrange(20, 80)
         case "long":
-            n = rng.randrange(1_700, 2_600)
+            n = rng.randrange(3_300, 4_600)
         case "flaky":
             n = rng.randrange(2, 4)
         case "late":

@@ -121,7 +121,6 @@ class Run:
             environment=environment,
         )
         self._locks: dict[str, threading.Lock] = {fault.target: threading.Lock() for fault in faults}
-        self._over = threading.Event()
         self._notes: list[str] = []
         #: What had not ended in time; None: everything had.
         self._late: str | None = None
@@ -149,7 +148,7 @@ class Run:
             left = self._drain()
             evidence = self._gather(left)
         finally:
-            self._over.set()
+            self._world.over.set()
             for thread in threads:
                 thread.join(60)
             self._world.close()
@@ -193,12 +192,12 @@ class Run:
         return threads
 
     def _inflict(self, item: _Scheduled, began: float) -> None:
-        self._over.wait(max(0.0, began + item.window.begin_s - time.monotonic()))
+        self._world.pause(max(0.0, began + item.window.begin_s - time.monotonic()))
         with self._locks[item.fault.target]:
             item.began_ns = time.time_ns()
             try:
                 item.fault.inject(self._world)
-                self._over.wait(item.window.hold_s)
+                self._world.pause(item.window.hold_s)
             except Exception:  # noqa: BLE001 -- reported with the run, which it spoils
                 self._notes.append(f"fault {item.name} could not be injected: {traceback.format_exc(limit=3)}")
             try:
@@ -230,7 +229,7 @@ class Run:
 
     def _idle(self) -> bool:
         """Whether no job is in a queue or in a worker's hands, as far as can be seen."""
-        self._over.wait(_LOOK_S)
+        self._world.pause(_LOOK_S)
         return not self._rig.work_left() and not sum(player.in_progress() for player in self._world.workers)
 
     def _drain(self) -> dict[str, int]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+import threading
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
@@ -39,6 +40,8 @@ class World:
         self.mark = mark
         self.workers: list[WorkerPlayer] = []
         self.producer: ProducerPlayer | None = None
+        #: Set when the run is over, however it ended.
+        self.over = threading.Event()
         self.clock = folder / "clock"
         self.set_clock(0.0)
         self._environment = dict(environment)
@@ -101,6 +104,10 @@ class World:
         }
         self.producer = ProducerPlayer(command, self.folder, self.journal, environment, self.rig.janitor)
         self.producer.start()
+
+    def pause(self, seconds: float) -> None:
+        """Wait, unless the run is over."""
+        self.over.wait(seconds)
 
     def set_clock(self, offset_s: float) -> None:
         """What the workers' clocks are ahead (or behind) of the true one; see inject/sitecustomize.py."""

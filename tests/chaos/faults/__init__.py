@@ -10,6 +10,7 @@ from tests.chaos.faults.clock import ClockJump
 from tests.chaos.faults.jobs import Crowd
 from tests.chaos.faults.network import Cut, HalfClose, Partition, Stall
 from tests.chaos.faults.processes import (
+    CrashLoop,
     KillChild,
     KillProducer,
     KillServer,
@@ -49,6 +50,7 @@ FAULTS: Mapping[str, Callable[[], Fault]] = {
     "memory-eaters": partial(Crowd, "eats", 6),
     "clock-forward": partial(ClockJump, 1),
     "clock-back": partial(ClockJump, -1),
+    "crash-loop": CrashLoop,
     "rolling-restart": RollingRestart,
     "partition": Partition,
 }

@@ -39,6 +39,20 @@ class KillWorker(Fault):
         self.rng.choice(world.workers).kill()
 
 
+class CrashLoop(Fault):
+    """A worker's parent dies again and again, each time with jobs in hand, until it is left alone."""
+
+    target = "worker"
+    hold_s = (0.0, 0.0)
+
+    def inject(self, world: World) -> None:
+        player = self.rng.choice(world.workers)
+        for _ in range(self.rng.randrange(5, 8)):
+            until(lambda: player.ready, f"{player.name} is back", 30)
+            world.pause(self.rng.uniform(0.1, 0.6))
+            player.kill()
+
+
 class KillProducer(Fault):
     """The producer dies, and is started again at once with its journal."""
 

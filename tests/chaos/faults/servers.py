@@ -13,7 +13,7 @@ from tests.chaos.rig import DEAD_LETTER_AGAIN_MS
 from tests.chaos.world import HERE, World
 
 #: How long a delivery may stay unacknowledged while that is the fault, in ms; the jobs of kind `long` take longer.
-CONSUMER_TIMEOUT_MS = 1_500
+CONSUMER_TIMEOUT_MS = 3_000
 _POLICY = "/api/policies/%2F/chaos-full"
 
 
