@@ -52,9 +52,11 @@ class WorkerPlayer:
         self.surprises: list[str] = []
 
     def start(self) -> None:
-        """Start it, in a new life."""
+        """Start it, in a new life, unless it runs: two faults may both want it back."""
         with self._lock:
             self._wanted = True
+            if self.alive:
+                return
             life = len(self._lives)
             if life > RESTARTS:
                 raise CrashLoopError(f"{self.name} has been started {life} times")
