@@ -12,6 +12,7 @@ from penstock.domain.lane import Processes
 from penstock.domain.retry import Reject, Retry, RetryAfter
 from penstock.errors import (
     CatalogError,
+    ContractError,
     DataError,
     DeclarationError,
     DeniedError,
@@ -35,6 +36,7 @@ __all__ = [
     "current_job",
     # errors
     "CatalogError",
+    "ContractError",
     "DataError",
     "DeclarationError",
     "DeniedError",

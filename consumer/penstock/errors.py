@@ -4,6 +4,7 @@ PenstockError
 ├── UsageError           a command line, URL or option is wrong
 ├── DataError            what a command reads, or finds, is not what it needs
 ├── DeclarationError     a Queue, task or Retry is declared wrongly (raised at import)
+├── ContractError        a contract is none, or does not fit the function that it is for
 ├── CatalogError         the task module cannot be imported or described
 ├── TopologyError        exchanges or queues are missing or different
 ├── UnavailableError     RabbitMQ or Redis cannot be reached
@@ -40,6 +41,12 @@ class DataError(PenstockError):
 
 class DeclarationError(PenstockError):
     """A queue, a task or a policy is declared wrongly."""
+
+    exit = Exit.CONFIG
+
+
+class ContractError(PenstockError):
+    """A contract breaks the rules of its dialect, or a function does not fit it."""
 
     exit = Exit.CONFIG
 

@@ -9,6 +9,7 @@ from penstock.errors import PenstockError
 
 PUBLIC = [
     "CatalogError",
+    "ContractError",
     "CurrentJob",
     "DataError",
     "DeclarationError",

@@ -1,9 +1,10 @@
 """The import law of DESIGN.md, section 4: who may know whom.
 
-    wire <- domain <- (broker | results | lanes | telemetry) <- (worker | admin) <- cli
+    wire <- domain <- schema <- (broker | results | lanes | telemetry) <- (worker | admin) <- cli
 
-`errors` and `settings` sit beside `domain`; the four siblings never import one another; the parent and the
-child's side (`lanes.runner`) share no more than the frames between them. `testing` is on top: nothing imports it.
+`errors` and `settings` sit beside `domain`; the four siblings never import one another, and of them only the
+child's side knows `schema`; the parent and the child's side (`lanes.runner`) share no more than the frames between
+them. `testing` is on top: nothing imports it.
 """
 
 from __future__ import annotations
@@ -27,10 +28,11 @@ MAY_IMPORT = {
     "wire": set(),
     "errors": {"wire"},
     "domain": {"wire", "errors"},
+    "schema": _GROUND,
     "settings": _GROUND,
     "queue": _GROUND,
     **dict.fromkeys(SIBLINGS, _GROUND),
-    "lanes.runner": {*_GROUND, "queue", "lanes.frames", "root"},
+    "lanes.runner": {*_GROUND, "schema", "queue", "lanes.frames", "root"},
     "worker": {*_GROUND, *SIBLINGS, "settings", "root"},
     "admin": {*_GROUND, *SIBLINGS, "settings"},
     "cli": {*_GROUND, *SIBLINGS, "settings", "worker", "admin", "root"},
