@@ -51,7 +51,8 @@ class Queue:
 
     name: str
     lane: Processes = field(default_factory=Processes)
-    tasks: dict[str, Task] = field(default_factory=dict, init=False)
+    #: By full name and version.
+    tasks: dict[str, dict[int, Task]] = field(default_factory=dict, init=False)
     startup_hooks: list[Callable[[], Any]] = field(default_factory=list, init=False)
 
     def __post_init__(self) -> None:
@@ -88,7 +89,8 @@ class Queue:
         Args:
             function: The function, when the decorator is used without parentheses.
             name: The task's name within the queue. Defaults to the function's own.
-            version: Version of the contract, from 1. Defaults to 1.
+            version: Version of the contract, from 1. Defaults to 1. A queue may have one name in several versions,
+                so that callers of the old one are served until the last of them is gone.
             timeout: Seconds after which the attempt ends and its child is killed. Defaults to no limit.
             retry: When it is tried again. Defaults to one attempt.
 
@@ -137,7 +139,9 @@ class Queue:
 
     def spec(self, target: str) -> QueueSpec:
         """The queue without its code; `target` is where a child finds it."""
-        tasks = {name: task.spec for name, task in self.tasks.items()}
+        tasks = {
+            name: {version: task.spec for version, task in versions.items()} for name, versions in self.tasks.items()
+        }
         return QueueSpec(name=self.name, target=target, lane=self.lane, tasks=tasks)
 
     def _add(
@@ -152,8 +156,8 @@ class Queue:
         full = f"{self.name}.{own}"
         if not is_task(full):
             raise DeclarationError(f"task name {full!r} is malformed; give it another with name=")
-        if full in self.tasks:
-            raise DeclarationError(f"task {full} is declared twice")
+        if version in self.tasks.get(full, ()):
+            raise DeclarationError(f"task {full} version {version} is declared twice")
         if inspect.iscoroutinefunction(function) or inspect.isasyncgenfunction(function):
             raise DeclarationError(f"{full}: a process lane calls plain functions, and this one is async")
         if version < 1:
@@ -172,7 +176,8 @@ class Queue:
             takes=binding.takes,
             requires=binding.requires,
         )
-        self.tasks[full] = Task(spec=spec, function=function, binding=binding, retry=policy)
+        task = Task(spec=spec, function=function, binding=binding, retry=policy)
+        self.tasks.setdefault(full, {})[version] = task
 
 
 def resolve(target: str) -> Any:

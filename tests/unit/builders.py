@@ -61,8 +61,10 @@ def make_task(
 
 def make_queue(*tasks: TaskSpec, name: str = "stats", slots: int = 1, target: str = "app:stats") -> QueueSpec:
     """A queue of these tasks, or of `stats.norm` alone."""
-    known = tasks or (make_task(),)
-    return QueueSpec(name=name, target=target, lane=Processes(slots), tasks={task.name: task for task in known})
+    known: dict[str, dict[int, TaskSpec]] = {}
+    for task in tasks or (make_task(),):
+        known.setdefault(task.name, {})[task.version] = task
+    return QueueSpec(name=name, target=target, lane=Processes(slots), tasks=known)
 
 
 def job_body(**changes: Any) -> bytes:

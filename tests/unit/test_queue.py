@@ -58,7 +58,7 @@ def test_a_task_is_named_after_its_queue_and_function() -> None:
 
     # Then the name is the address
     assert list(stats.tasks) == ["stats.norm", "stats.norm2"]
-    assert stats.tasks["stats.norm"].spec.name == "stats.norm"
+    assert stats.tasks["stats.norm"][1].spec.name == "stats.norm"
 
 
 def test_the_function_itself_is_returned_unchanged() -> None:
@@ -70,7 +70,7 @@ def test_the_function_itself_is_returned_unchanged() -> None:
 def test_a_task_that_says_nothing_has_version_1_one_attempt_and_no_timeout() -> None:
     stats = Queue("stats")
     stats.task(norm)
-    task = stats.tasks["stats.norm"]
+    task = stats.tasks["stats.norm"][1]
     assert (task.spec.version, task.spec.timeout_s, task.spec.retry) == (1, None, NO_RETRY)
     assert task.retry is NO_RETRY
 
@@ -83,7 +83,7 @@ def test_what_a_task_says_is_kept() -> None:
     stats.task(name="n", version=3, timeout=30, retry=policy)(norm)
 
     # Then the child keeps all of it
-    task = stats.tasks["stats.n"]
+    task = stats.tasks["stats.n"][3]
     assert task.retry is policy
     assert task.function is norm
     assert (task.spec.version, task.spec.timeout_s) == (3, 30)
@@ -104,8 +104,22 @@ def test_the_longest_name_is_allowed() -> None:
 def test_a_name_that_is_taken_is_refused() -> None:
     stats = Queue("stats")
     stats.task(norm)
-    with pytest.raises(DeclarationError, match=r"task stats\.norm is declared twice"):
+    with pytest.raises(DeclarationError, match=r"task stats\.norm version 1 is declared twice"):
         stats.task(norm)
+
+
+def test_a_task_may_have_several_versions() -> None:
+    """Callers of the old contract are served until the last of them is gone."""
+    # Given a task
+    stats = Queue("stats")
+    stats.task(norm)
+
+    # When another function is declared under its name as the next version
+    stats.expose("math:sqrt", name="norm", version=2)
+
+    # Then both are there
+    functions = {version: task.function for version, task in stats.tasks["stats.norm"].items()}
+    assert functions == {1: norm, 2: math.sqrt}
 
 
 @pytest.mark.parametrize("version", [0, -1])
@@ -128,7 +142,7 @@ def test_a_timeout_out_of_range_is_refused(timeout: float) -> None:
 def test_a_timeout_within_its_range_is_kept(timeout: float) -> None:
     stats = Queue("stats")
     stats.task(timeout=timeout)(norm)
-    assert stats.tasks["stats.norm"].spec.timeout_s == timeout
+    assert stats.tasks["stats.norm"][1].spec.timeout_s == timeout
 
 
 def test_a_callable_whose_parameters_are_unknown_is_refused_at_declaration() -> None:
@@ -178,7 +192,7 @@ def test_a_library_callable_is_a_task_without_a_wrapper(
     stats.expose(target)
 
     # When the task is called as a job calls it
-    exposed = stats.tasks[task]
+    exposed = stats.tasks[task][1]
     arguments, keywords = exposed.binding.bind(args)
 
     # Then the library answers
@@ -188,7 +202,7 @@ def test_a_library_callable_is_a_task_without_a_wrapper(
 def test_an_exposed_callable_takes_the_options_of_a_task() -> None:
     stats = Queue("stats")
     stats.expose("math:sqrt", name="root", version=2, timeout=5, retry=Retry(attempts=4))
-    spec = stats.tasks["stats.root"].spec
+    spec = stats.tasks["stats.root"][2].spec
     assert (spec.version, spec.timeout_s, spec.retry.attempts) == (2, 5, 4)
 
 
@@ -266,7 +280,7 @@ def test_the_spec_is_the_queue_without_its_code() -> None:
     # Then everything but the functions is there
     assert (spec.name, spec.target, spec.lane) == ("stats", "app.tasks:stats", Processes(3))
     assert list(spec.tasks) == ["stats.norm", "stats.sqrt"]
-    assert spec.tasks["stats.sqrt"] == stats.tasks["stats.sqrt"].spec
+    assert spec.tasks["stats.sqrt"][1] == stats.tasks["stats.sqrt"][1].spec
 
 
 def test_two_queues_share_nothing() -> None:

@@ -79,11 +79,11 @@ def check(job: Job, spec: QueueSpec) -> None:
     Raises:
         DataError: The queue does not serve the task in this version, or the arguments do not fit its parameters.
     """
-    task = spec.tasks.get(job.task)
-    if task is None:
+    if job.task not in spec.tasks:
         raise DataError(f"{spec.target} has no task {job.task} (it has: {', '.join(sorted(spec.tasks))})")
-    if task.version != job.tv:
-        raise DataError(f"{job.task}: the job is for version {job.tv}, {spec.target} serves version {task.version}")
+    if (task := spec.find(job.task, job.tv)) is None:
+        served = ", ".join(map(str, sorted(spec.tasks[job.task])))
+        raise DataError(f"{job.task}: the job is for version {job.tv}, {spec.target} serves version {served}")
     complaint = misfit(job.task, job.args.keys(), takes=task.takes, requires=task.requires)
     if complaint is not None:
         raise DataError(f"job {job.id} stays as it was: {complaint}")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -54,6 +54,12 @@ class TaskSpec:
         )
 
 
+def other_version(name: str, asked: int | None, served: Iterable[int]) -> str:
+    """That a task is there, but not in the version that was asked for."""
+    numbers = ", ".join(map(str, sorted(served)))
+    return f"{name}: version {asked} was asked for, this worker serves version {numbers}"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class QueueSpec:
     """A queue without its code.
@@ -62,26 +68,35 @@ class QueueSpec:
         name: The queue's name.
         target: `MODULE:ATTRIBUTE`, where a child finds it.
         lane: How its jobs run.
-        tasks: Its tasks by full name.
+        tasks: Its tasks by full name and version.
     """
 
     name: str
     target: str
     lane: Processes
-    tasks: Mapping[str, TaskSpec]
+    tasks: Mapping[str, Mapping[int, TaskSpec]]
+
+    def find(self, name: str, version: int | None) -> TaskSpec | None:
+        """The task of that name and version; a version of None, which only the body tells, is the newest."""
+        versions = self.tasks.get(name)
+        if versions is None:
+            return None
+        return versions.get(max(versions) if version is None else version)
 
     def to_wire(self) -> dict[str, Any]:
         """The queue as the catalog carries it."""
-        tasks = [task.to_wire() for task in self.tasks.values()]
+        tasks = [task.to_wire() for versions in self.tasks.values() for task in versions.values()]
         return {"name": self.name, "target": self.target, "lane": self.lane.to_wire(), "tasks": tasks}
 
     @classmethod
     def from_wire(cls, wire: Mapping[str, Any]) -> QueueSpec:
         """The queue as the parent reads it."""
-        tasks = [TaskSpec.from_wire(task) for task in wire["tasks"]]
+        tasks: dict[str, dict[int, TaskSpec]] = {}
+        for task in map(TaskSpec.from_wire, wire["tasks"]):
+            tasks.setdefault(task.name, {})[task.version] = task
         return cls(
             name=wire["name"],
             target=wire["target"],
             lane=Processes.from_wire(wire["lane"]),
-            tasks={task.name: task for task in tasks},
+            tasks=tasks,
         )

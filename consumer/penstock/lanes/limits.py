@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
-from penstock.domain.task import TaskSpec
+from penstock.domain.task import QueueSpec
 from penstock.lanes.slots import Slot
 
 #: How often running jobs are held against their limits, in seconds.
@@ -38,13 +37,13 @@ class Sentence:
     carried_out: bool = False
 
 
-def overdue(slot: Slot, tasks: Mapping[str, TaskSpec], now: float) -> int | None:
+def overdue(slot: Slot, spec: QueueSpec, now: float) -> int | None:
     """The frame number of the slot's running job if it has run longer than its task's timeout, else None."""
     head = slot.head()
     if head is None:
         return None
     number, delivery = head
-    task = tasks.get(delivery.task)
+    task = spec.find(delivery.task, delivery.version)
     if task is None or task.timeout_s is None or now - slot.head_since <= task.timeout_s:
         return None
     return number

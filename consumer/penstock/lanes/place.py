@@ -246,7 +246,7 @@ class Place:
             return
         if self._sentence is not None:
             self._carry_out(self._sentence)
-        elif (number := overdue(self.slot, self._spec.tasks, self._clock())) is not None:
+        elif (number := overdue(self.slot, self._spec, self._clock())) is not None:
             self._pass(Sentence(number, Limit.TIMEOUT))
         elif (number := self._greedy(self.slot)) is not None:
             self._pass(Sentence(number, Limit.MEMORY))
@@ -308,4 +308,6 @@ class Place:
             return None
         if self._sentence.limit is Limit.MEMORY:
             return above_memory(running, evidence, run_s=run_s, limit=self._memory or 0)
-        return timed_out(self._spec.tasks[running.task], evidence, run_s=run_s)
+        task = self._spec.find(running.task, running.version)
+        assert task is not None
+        return timed_out(task, evidence, run_s=run_s)

@@ -70,7 +70,7 @@ class Lane:
         self._ending = False
         self._cut_off: list[Delivery] = []
         self._dispatch_scheduled = False
-        self._timed = any(task.timeout_s is not None for task in spec.tasks.values())
+        self._timed = any(task.timeout_s is not None for versions in spec.tasks.values() for task in versions.values())
         self._watching = False
         self._watched_at = 0.0
 

@@ -8,7 +8,7 @@ from typing import Any, Final
 from penstock.domain.delivery import Delivery
 from penstock.domain.outcome import Outcome, OutcomeKind
 from penstock.domain.spent import NOTHING, Spent
-from penstock.domain.task import QueueSpec
+from penstock.domain.task import QueueSpec, other_version
 from penstock.domain.topology import Topology, task_of_returned
 from penstock.wire.failure import Failure
 from penstock.wire.headers import int_header, is_job_id, is_reply_to, is_task, queue_of, str_header
@@ -171,11 +171,10 @@ class Intake:
 
     def _task(self, delivery: Delivery) -> Failure | None:
         name = delivery.task
-        task = self._spec.tasks.get(name)
-        if task is not None:
-            if delivery.version is None or delivery.version == task.version:
-                return None
-            text = f"{name}: version {delivery.version} was asked for, this worker serves version {task.version}"
+        if self._spec.find(name, delivery.version) is not None:
+            return None
+        if (versions := self._spec.tasks.get(name)) is not None:
+            text = other_version(name, delivery.version, versions)
             return _failure(ErrorCode.UNSUPPORTED_TASK_VERSION, text)
         if not is_task(name):
             return _failure(ErrorCode.BAD_ENVELOPE, f"routing key {name!r} is not <queue>.<function>")

@@ -70,7 +70,7 @@ class Pipeline:
         metrics: Metrics,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._tasks = spec.tasks
+        self._spec = spec
         self._intake = intake
         self._lane = lane
         self._settlement = settlement
@@ -78,7 +78,9 @@ class Pipeline:
         self._in_hand = in_hand
         self._metrics = metrics
         self._clock = clock
-        self._budgets = {name: RetryBudget(task.retry.share, clock()) for name, task in spec.tasks.items()}
+        self._budgets = {
+            name: RetryBudget(versions[max(versions)].retry.share, clock()) for name, versions in spec.tasks.items()
+        }
         self.open = True
         #: Jobs that were sent back to wait, since the start.
         self.postponed = 0
@@ -184,7 +186,7 @@ class Pipeline:
         self._in_hand.release(delivery, ended=False)
 
     def _settle(self, delivery: Delivery, outcome: Outcome) -> None:
-        task = self._tasks.get(delivery.task)
+        task = self._spec.find(delivery.task, delivery.version)
         decision = decide(
             outcome,
             spent=delivery.spent,

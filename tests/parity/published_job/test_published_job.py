@@ -35,7 +35,7 @@ def test_the_worker_reads_what_go_publishes() -> None:
     properties = BasicProperties(**{name: message[name] for name in names}, reply_to="guest.i1", user_id="guest")
     method = spec.Basic.Deliver("c", 1, False, f"penstock.{message['exchange']}", message["routing_key"])
     task = TaskSpec(name=job["task"], version=job["version"], timeout_s=None, retry=NO_RETRY)
-    queue = QueueSpec(name="q", target="m:q", lane=Processes(1), tasks={task.name: task})
+    queue = QueueSpec(name="q", target="m:q", lane=Processes(1), tasks={task.name: {task.version: task}})
 
     # When a strict worker takes it in
     intake = Intake(queue, Topology(), strict=True, stores_results=True, max_body_bytes=len(body))

@@ -35,8 +35,8 @@ def test_a_queue_survives_the_way_to_the_parent() -> None:
         target="app.tasks:stats",
         lane=Processes(3, python="/opt/venv/bin/python"),
         tasks={
-            "stats.a": make_task("stats.a", retry=Retry()),
-            "stats.b": make_task("stats.b", timeout_s=2.5, retry=Retry(elapsed=60, share=None)),
+            "stats.a": {1: make_task("stats.a", retry=Retry()), 2: make_task("stats.a", version=2, retry=Retry())},
+            "stats.b": {1: make_task("stats.b", timeout_s=2.5, retry=Retry(elapsed=60, share=None))},
         },
     )
 
@@ -55,3 +55,21 @@ def test_the_order_of_the_tasks_is_kept() -> None:
 def test_the_exception_classes_stay_in_the_child() -> None:
     task = make_task(retry=Retry(on=(KeyError,), never=(ValueError,)))
     assert "Error" not in repr(task.to_wire())
+
+
+@pytest.mark.parametrize(
+    ("name", "version", "found"),
+    [
+        ("stats.a", 1, 1),
+        ("stats.a", 3, 3),
+        # only the body says it: the parent goes by the newest
+        ("stats.a", None, 3),
+        ("stats.a", 2, None),
+        ("stats.b", 1, None),
+        ("stats.b", None, None),
+    ],
+)
+def test_a_task_is_found_by_its_name_and_version(name: str, version: int | None, found: int | None) -> None:
+    queue = make_queue(make_task("stats.a"), make_task("stats.a", version=3))
+    task = queue.find(name, version)
+    assert (task and task.version) == found

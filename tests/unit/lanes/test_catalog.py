@@ -62,7 +62,7 @@ def test_a_child_describes_queues_that_the_parent_never_imports(here: Path) -> N
     # Then it knows everything but the code
     assert (stats.name, stats.target, stats.lane) == ("stats", "described_tasks:stats", Processes(3))
     assert list(stats.tasks) == ["stats.norm", "stats.sqrt"]
-    norm = stats.tasks["stats.norm"]
+    norm = stats.tasks["stats.norm"][2]
     assert (norm.version, norm.timeout_s, norm.retry) == (2, 1.5, Retry(attempts=4))
     assert (images.name, list(images.tasks)) == ("images", ["images.join"])
     assert "described_tasks" not in sys.modules

@@ -413,6 +413,23 @@ def test_a_job_for_another_version_of_the_task_is_refused() -> None:
     refused(answer, "UNSUPPORTED_TASK_VERSION", "version 2 was asked for", "serves version 1")
 
 
+@pytest.mark.parametrize(("version", "value"), [(1, "old"), (2, "new")])
+@pytest.mark.parametrize("header", [True, False])
+def test_a_job_runs_the_version_that_its_body_asks_for(version: int, value: str, header: bool) -> None:
+    # Given a task in two versions
+    queue = Queue("stats", lane=Processes(1))
+    queue.task(name="norm")(lambda: "old")
+    queue.task(name="norm", version=2)(lambda: "new")
+    executor = Executor(queue, worker=WORKER, max_body_bytes=MAX_BODY_BYTES)
+
+    # When a job asks for one of them, in a header too or in the body alone
+    mirrors = ["stats.norm", JOB_ID, 1, version if header else None, None, 10_000, 0]
+    answer = ran(executor, mirrors, job_body(tv=version))
+
+    # Then that one is run, and the result says so
+    assert (answer.result.value, answer.result.tv) == (value, version)
+
+
 @pytest.mark.parametrize("mirrored", [True, False])
 def test_a_job_whose_deadline_has_passed_is_not_started(mirrored: bool) -> None:
     past = int(time.time() * 1000)

@@ -12,7 +12,7 @@ from penstock.lanes.child import Child
 from penstock.lanes.frames import Frame, Kind, Reader
 from penstock.lanes.limits import STALL_S, TICK_S, overdue, stood_still
 from penstock.lanes.slots import Slot, Slots
-from tests.unit.builders import job_id, make_delivery, make_task
+from tests.unit.builders import job_id, make_delivery, make_queue, make_task
 
 SHORT_S, LONG_S = 0.0001, 1.0
 
@@ -381,7 +381,7 @@ def test_jobs_that_are_put_back_come_before_those_that_wait_in_their_order() -> 
 
 # ── limits ──────────────────────────────────────────────────────────────────────────────────────────
 
-TASKS = {"stats.norm": make_task(timeout_s=2.0), "stats.free": make_task("stats.free")}
+QUEUE = make_queue(make_task(timeout_s=2.0), make_task("stats.free"))
 
 
 def running(task: str) -> Slot:
@@ -398,16 +398,16 @@ def test_a_job_is_overdue_when_it_has_run_longer_than_its_timeout(now: float, la
     slot = running("stats.norm")
 
     # When it is looked at, then its number tells which one it is
-    assert overdue(slot, TASKS, now) == (next(iter(slot.jobs)) if late else None)
+    assert overdue(slot, QUEUE, now) == (next(iter(slot.jobs)) if late else None)
 
 
 @pytest.mark.parametrize("task", ["stats.free", "stats.unknown"])
 def test_a_job_without_a_timeout_is_never_overdue(task: str) -> None:
-    assert overdue(running(task), TASKS, 1e12) is None
+    assert overdue(running(task), QUEUE, 1e12) is None
 
 
 def test_an_idle_child_is_never_overdue() -> None:
-    assert overdue(Stage(children=1).each[0], TASKS, 1e12) is None
+    assert overdue(Stage(children=1).each[0], QUEUE, 1e12) is None
 
 
 def test_the_time_in_a_socket_does_not_count() -> None:
@@ -420,8 +420,8 @@ def test_the_time_in_a_socket_does_not_count() -> None:
 
     # When the second has been in the child for 3 s, but run for 1.1
     # Then it is not overdue
-    assert overdue(stage.each[0], TASKS, 103.0) is None
-    assert overdue(stage.each[0], TASKS, 104.0) is not None
+    assert overdue(stage.each[0], QUEUE, 103.0) is None
+    assert overdue(stage.each[0], QUEUE, 104.0) is not None
 
 
 @pytest.mark.parametrize(

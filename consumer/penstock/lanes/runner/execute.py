@@ -11,6 +11,7 @@ from penstock.domain.binding import InvalidArgs
 from penstock.domain.context import CurrentJob, running
 from penstock.domain.outcome import OutcomeKind
 from penstock.domain.retry import Reject
+from penstock.domain.task import other_version
 from penstock.queue import Queue, Task
 from penstock.wire.failure import Failure, WireError
 from penstock.wire.job import Job, decode_job
@@ -86,8 +87,9 @@ class Executor:
 
     def _attempt(self, mirrors: Mirrors, body: bytes) -> _Ended:
         try:
-            task = self._task(mirrors)
-            job = self._job(mirrors, task, body)
+            job = self._job(mirrors, body)
+            task = self._task(job)
+            self._in_time(job)
             positional, keywords = _bind(task, job)
         except _Refused as refused:
             return refused.ended
@@ -110,15 +112,17 @@ class Executor:
         ended.tries = tries
         return ended
 
-    def _task(self, mirrors: Mirrors) -> Task:
-        task = self._tasks.get(mirrors.task)
-        if task is None:
+    def _task(self, job: Job) -> Task:
+        versions = self._tasks.get(job.task)
+        if versions is None:
             known = ", ".join(self._tasks)
-            raise _Refused(ErrorCode.UNSUPPORTED_TASK, f"{mirrors.task}: no such task (known: {known})")
+            raise _Refused(ErrorCode.UNSUPPORTED_TASK, f"{job.task}: no such task (known: {known})")
+        if (task := versions.get(job.tv)) is None:
+            raise _Refused(ErrorCode.UNSUPPORTED_TASK_VERSION, other_version(job.task, job.tv, versions))
         return task
 
-    def _job(self, mirrors: Mirrors, task: Task, body: bytes) -> Job:
-        """The body, held against what AMQP said of it, against the task and the clock."""
+    def _job(self, mirrors: Mirrors, body: bytes) -> Job:
+        """The body, held against what AMQP said of it."""
         try:
             job = decode_job(body, max_bytes=self._max_body_bytes)
         except WireError as error:
@@ -132,13 +136,13 @@ class Executor:
             if said is not None and said != written:
                 text = f"{where} disagree: AMQP says {said!r}, the body {written!r}"
                 raise _Refused(ErrorCode.ENVELOPE_MISMATCH, text)
-        if job.tv != task.spec.version:
-            text = f"{job.task}: version {job.tv} was asked for, this worker serves version {task.spec.version}"
-            raise _Refused(ErrorCode.UNSUPPORTED_TASK_VERSION, text)
+        return job
+
+    @staticmethod
+    def _in_time(job: Job) -> None:
         if job.deadline is not None and time.time() * 1000 >= job.deadline:
             text = f"{job.task}: the deadline passed before the job started"
             raise _Refused(ErrorCode.EXPIRED, text, OutcomeKind.EXPIRED)
-        return job
 
     def _encode(self, mirrors: Mirrors, ended: _Ended, started_at: float, run_s: float) -> bytes:
         """The result.v1 of a success; nothing for a failure, whose result the parent writes.
