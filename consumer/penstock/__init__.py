@@ -8,7 +8,7 @@ from __future__ import annotations
 from importlib.metadata import version as _version
 
 from penstock.domain.context import CurrentJob, current_job
-from penstock.domain.lane import Processes
+from penstock.domain.lane import Async, Commands, Processes, Serial, Threads
 from penstock.domain.retry import Reject, Retry, RetryAfter
 from penstock.errors import (
     CatalogError,
@@ -26,9 +26,13 @@ from penstock.queue import Queue
 
 __all__ = [
     # declaring
+    "Async",
+    "Commands",
     "Processes",
     "Queue",
     "Retry",
+    "Serial",
+    "Threads",
     # inside a task
     "CurrentJob",
     "Reject",

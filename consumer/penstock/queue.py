@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import importlib
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ParamSpec, TypeVar, overload
 
 from penstock.domain.binding import Binding
-from penstock.domain.lane import Processes
+from penstock.domain.command import Command, CommandFailedError
+from penstock.domain.lane import Async, Commands, LaneSpec, Processes
 from penstock.domain.retry import NO_RETRY, Retry
 from penstock.domain.task import QueueSpec, TaskSpec
 from penstock.errors import DeclarationError
@@ -50,7 +51,7 @@ class Queue:
     """
 
     name: str
-    lane: Processes = field(default_factory=Processes)
+    lane: LaneSpec = field(default_factory=Processes)
     #: By full name and version.
     tasks: dict[str, dict[int, Task]] = field(default_factory=dict, init=False)
     startup_hooks: list[Callable[[], Any]] = field(default_factory=list, init=False)
@@ -59,7 +60,7 @@ class Queue:
         """Check the name and the lane."""
         if not is_queue(self.name):
             raise DeclarationError(f"queue name {self.name!r} does not match {GRAMMAR_QUEUE}")
-        if not isinstance(self.lane, Processes):
+        if not isinstance(self.lane, LaneSpec):
             raise DeclarationError(f"queue {self.name}: lane must be one, for instance Processes(4), not {self.lane!r}")
 
     @overload
@@ -132,6 +133,45 @@ class Queue:
         own = name or target.rpartition(":")[2].rpartition(".")[2]
         self._add(own, function, version=version, timeout=timeout, retry=retry)
 
+    def command(
+        self,
+        name: str,
+        argv: Sequence[str],
+        *,
+        stdin: str | None = None,
+        stdout: str = "json",
+        retry_on: Collection[int] = (75,),
+        version: int = 1,
+        timeout: float | None = None,
+        retry: Retry | None = None,
+    ) -> None:
+        """Register a program as a task, of a queue with the lane `Commands`. No shell is involved.
+
+            convert = Queue("convert", lane=Commands(4))
+            convert.command("thumbnail", ["convert", "-", "-resize", "{size}", "jpg:-"], stdin="image", stdout="bytes")
+
+        Args:
+            name: The task's name within the queue.
+            argv: The program and its arguments. `{size}` stands for the job's argument `size`, a str, a number or a
+                bool; `{{` is a brace.
+            stdin: The name of the argument that the program reads: bytes and str as they are, anything else as JSON.
+                Defaults to none.
+            stdout: What its output is: `"json"`, `"text"` (UTF-8), `"bytes"`, or `"none"` (ignored; the result is
+                None). Defaults to `"json"`.
+            retry_on: Exit statuses after which the job may succeed another time, if there is a policy `retry`.
+                Defaults to 75, EX_TEMPFAIL of sysexits.h. The end by a signal counts as one of them; any other status
+                than 0 is final.
+            version: As in `task`.
+            timeout: As in `task`; the program ends with its child.
+            retry: As in `task`.
+
+        Raises:
+            DeclarationError: argv is empty or malformed, or as in `task`.
+        """
+        command = Command(argv, stdin=stdin, stdout=stdout, retry_on=retry_on)
+        policy = retry and retry.but_never(CommandFailedError)
+        self._add(name, command, version=version, timeout=timeout, retry=policy)
+
     def startup(self, hook: Callable[[], R]) -> Callable[[], R]:
         """Register a function that every child calls once before its first job (load a model, warm a cache)."""
         self.startup_hooks.append(hook)
@@ -158,8 +198,7 @@ class Queue:
             raise DeclarationError(f"task name {full!r} is malformed; give it another with name=")
         if version in self.tasks.get(full, ()):
             raise DeclarationError(f"task {full} version {version} is declared twice")
-        if inspect.iscoroutinefunction(function) or inspect.isasyncgenfunction(function):
-            raise DeclarationError(f"{full}: a process lane calls plain functions, and this one is async")
+        self._check_kind(full, function)
         if version < 1:
             raise DeclarationError(f"{full}: version must be at least 1, not {version}")
         if timeout is not None and not 0 < timeout <= MAX_TIMEOUT_MS / 1000:
@@ -178,6 +217,25 @@ class Queue:
         )
         task = Task(spec=spec, function=function, binding=binding, retry=policy)
         self.tasks.setdefault(full, {})[version] = task
+
+    def _check_kind(self, full: str, function: Callable[..., Any]) -> None:
+        """Refuse a function that the lane cannot run: it would block others, or never run at all."""
+        lane, is_async = type(self.lane).__name__, inspect.iscoroutinefunction(function)
+        runs_programs, awaits = isinstance(self.lane, Commands), isinstance(self.lane, Async)
+        is_program = isinstance(function, Command)
+        rules = (
+            (inspect.isasyncgenfunction(function), "an async generator has no one result"),
+            (runs_programs and not is_program, f"the lane {lane} runs programs only; use Queue.command"),
+            (is_program and not runs_programs, f"the lane {lane} runs no programs; take Commands"),
+            (is_async and not awaits, f"the lane {lane} calls plain functions, and this one is async; take Async"),
+            (
+                awaits and not is_async,
+                f"the lane {lane} calls async functions; a plain one would hold up all others; take Threads",
+            ),
+        )
+        for wrong, text in rules:
+            if wrong:
+                raise DeclarationError(f"{full}: {text}")
 
 
 def resolve(target: str) -> Any:

@@ -8,7 +8,9 @@ import penstock
 from penstock.errors import PenstockError
 
 PUBLIC = [
+    "Async",
     "CatalogError",
+    "Commands",
     "ContractError",
     "CurrentJob",
     "DataError",
@@ -20,6 +22,8 @@ PUBLIC = [
     "Reject",
     "Retry",
     "RetryAfter",
+    "Serial",
+    "Threads",
     "TopologyError",
     "UnavailableError",
     "UsageError",

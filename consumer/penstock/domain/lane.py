@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 from penstock.errors import DeclarationError
 
@@ -18,14 +18,14 @@ def _cores() -> int:
 
 
 @dataclass(frozen=True, slots=True)
-class Processes:
-    """A lane of `slots` child processes that run one job each at a time.
+class LaneSpec:
+    """How a queue's jobs run: what all kinds have in common. A user names one of the kinds below.
 
-    For CPU-bound and native libraries: no GIL is shared, and a crash costs one job. The signal SIGUSR2 of a child is
-    penstock's: it has a job that ran out of time write down where it is, before its child is killed.
+    The signal SIGUSR2 of a child is penstock's: it has a job that ran out of time write down where it is, before its
+    child is killed.
 
     Attributes:
-        slots: Number of children. Defaults to the cores that the worker may use.
+        slots: How many jobs run at once. Defaults to the cores that the worker may use.
         python: The interpreter that runs the children, for instance of another virtual environment in which
             penstock and the task module are installed. Defaults to the worker's own.
         quarantine_memory: The most memory, in bytes, that a job may have resident that runs alone because it has
@@ -37,30 +37,115 @@ class Processes:
         DeclarationError: `slots` or `quarantine_memory` is below 1.
     """
 
+    #: Its name in the catalog; "": this is no kind of lane.
+    kind: ClassVar[str] = ""
+    #: Whether one child runs all slots; else each slot has a child of its own.
+    shared: ClassVar[bool] = False
+
     slots: int = field(default_factory=_cores)
     python: str | None = None
     quarantine_memory: int | None = None
 
     def __post_init__(self) -> None:
         """Check the numbers."""
+        name = type(self).__name__
+        if not self.kind:
+            raise DeclarationError(f"{name} is no lane; take Processes, Threads, Async, Serial or Commands")
         if self.slots < 1:
-            raise DeclarationError(f"Processes: slots must be at least 1, not {self.slots}")
+            raise DeclarationError(f"{name}: slots must be at least 1, not {self.slots}")
         if self.quarantine_memory is not None and self.quarantine_memory < 1:
-            raise DeclarationError(f"Processes: quarantine_memory must be at least 1, not {self.quarantine_memory}")
+            raise DeclarationError(f"{name}: quarantine_memory must be at least 1, not {self.quarantine_memory}")
+
+    @property
+    def children(self) -> int:
+        """How many child processes there are, without the one in quarantine."""
+        return 1 if self.shared else self.slots
+
+    @property
+    def width(self) -> int:
+        """How many jobs one child runs at once."""
+        return self.slots if self.shared else 1
 
     def to_wire(self) -> dict[str, Any]:
         """The lane as the catalog carries it."""
         return {
-            "kind": "processes",
+            "kind": self.kind,
             "slots": self.slots,
             "python": self.python,
             "quarantine_memory": self.quarantine_memory,
         }
 
-    @classmethod
-    def from_wire(cls, wire: Mapping[str, Any]) -> Processes:
+    @staticmethod
+    def from_wire(wire: Mapping[str, Any]) -> LaneSpec:
         """The lane as the parent reads it from the catalog."""
-        return cls(wire["slots"], python=wire["python"], quarantine_memory=wire["quarantine_memory"])
+        kind = next(kind for kind in KINDS if kind.kind == wire["kind"])
+        return kind(wire["slots"], python=wire["python"], quarantine_memory=wire["quarantine_memory"])
+
+
+class Processes(LaneSpec):
+    """`slots` children that run one job each at a time.
+
+    For CPU-bound and native libraries: no GIL is shared, and a crash costs one job.
+    """
+
+    __slots__ = ()
+    kind = "processes"
+
+
+class Threads(LaneSpec):
+    """One child that runs its jobs in `slots` threads.
+
+    For calls that wait: for a disk, a database, another service. The GIL is shared, so Python code does not run in
+    parallel. A crash, or the kill after a timeout, is the end of the child: see LaneSpec and docs/lanes.md for what
+    becomes of the other jobs.
+    """
+
+    __slots__ = ()
+    kind = "threads"
+    shared = True
+
+
+class Async(LaneSpec):
+    """One child that runs its jobs, which are coroutines, in one event loop, `slots` at once.
+
+    For many calls that wait by `await`. As with Threads, the jobs share the child's fate.
+    """
+
+    __slots__ = ()
+    kind = "async"
+    shared = True
+
+
+@dataclass(frozen=True, slots=True)
+class Serial(LaneSpec):
+    """One child that runs one job at a time.
+
+    For libraries that bear one caller at a time, and for state that all jobs share: what a global lock would be for.
+    Another worker of the same queue has a child of its own.
+    """
+
+    kind = "serial"
+
+    slots: int = 1
+
+    def __post_init__(self) -> None:
+        """Check the numbers."""
+        LaneSpec.__post_init__(self)
+        if self.slots != 1:
+            raise DeclarationError("Serial: it runs one job at a time; for more take Processes or Threads")
+
+
+class Commands(LaneSpec):
+    """`slots` children, each of which runs one program after the other: see `Queue.command`.
+
+    For what is no Python library. The program is in its child's process group and ends with it.
+    """
+
+    __slots__ = ()
+    kind = "commands"
+
+
+KINDS: Final[tuple[type[LaneSpec], ...]] = (Processes, Threads, Async, Serial, Commands)
 
 
 # ── filling ─────────────────────────────────────────────────────────────────────────────────────────

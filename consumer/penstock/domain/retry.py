@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import math
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import tenacity
@@ -129,6 +130,10 @@ class Retry:
             ),
         ]
 
+    def but_never(self, kind: type[Exception]) -> Retry:
+        """The same policy, which does not try again after this kind of exception."""
+        return replace(self, never=(*_classes(self.never), kind))
+
     def retries(self, error: BaseException) -> bool:
         """Whether this exception is one that is tried again."""
         if isinstance(error, RetryAfter | Reject):
@@ -168,8 +173,9 @@ class Retry:
         failures: int,
         seed: str,
         deadline_ms: int | None,
-        sleep: Callable[[float], None] = time.sleep,
-    ) -> tenacity.Retrying:
+        coroutine: bool = False,
+        sleep: Callable[[float], Any] | None = None,
+    ) -> Any:
         """Calls a function again within the slot while the waits are short enough; raises its last exception.
 
         Args:
@@ -177,7 +183,8 @@ class Retry:
             failures: Failures of the job before it.
             seed: The job's id.
             deadline_ms: Unix ms after which no further try begins; None: no deadline.
-            sleep: How to wait.
+            coroutine: Whether the function is a coroutine function, and calling it has to be awaited.
+            sleep: How to wait. Defaults to the usual way.
         """
 
         def wait_s(state: tenacity.RetryCallState) -> float:
@@ -190,11 +197,12 @@ class Retry:
                 return False
             return deadline_ms is None or (time.time() + wait_s(state)) * 1000 < deadline_ms
 
-        return tenacity.Retrying(
+        kind: Any = tenacity.AsyncRetrying if coroutine else tenacity.Retrying
+        return kind(
             stop=tenacity.stop_after_attempt(max(1, self.attempts - failures)),
             wait=wait_s,
             retry=goes_on,
-            sleep=sleep,
+            sleep=sleep or (asyncio.sleep if coroutine else time.sleep),
             reraise=True,
         )
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from penstock.domain.lane import Processes
+from penstock.domain.lane import LaneSpec
 from penstock.domain.retry import Retry
 
 
@@ -73,7 +73,7 @@ class QueueSpec:
 
     name: str
     target: str
-    lane: Processes
+    lane: LaneSpec
     tasks: Mapping[str, Mapping[int, TaskSpec]]
 
     def find(self, name: str, version: int | None) -> TaskSpec | None:
@@ -97,6 +97,6 @@ class QueueSpec:
         return cls(
             name=wire["name"],
             target=wire["target"],
-            lane=Processes.from_wire(wire["lane"]),
+            lane=LaneSpec.from_wire(wire["lane"]),
             tasks=tasks,
         )

@@ -24,29 +24,27 @@ class Limit(StrEnum):
 
 @dataclass(slots=True)
 class Sentence:
-    """A running job has exceeded a limit: its child is to leave its stack and is then killed.
+    """Running jobs have exceeded a limit: their child is to leave its stack and is then killed.
 
     Attributes:
-        number: The job's frame number.
+        numbers: The jobs' frame numbers.
         limit: Which limit.
         carried_out: Whether the child was killed; until then a success still counts.
     """
 
-    number: int
+    numbers: set[int]
     limit: Limit
     carried_out: bool = False
 
 
-def overdue(slot: Slot, spec: QueueSpec, now: float) -> int | None:
-    """The frame number of the slot's running job if it has run longer than its task's timeout, else None."""
-    head = slot.head()
-    if head is None:
-        return None
-    number, delivery = head
-    task = spec.find(delivery.task, delivery.version)
-    if task is None or task.timeout_s is None or now - slot.head_since <= task.timeout_s:
-        return None
-    return number
+def overdue(slot: Slot, spec: QueueSpec, now: float) -> set[int]:
+    """The frame numbers of the slot's running jobs that have run longer than their task's timeout."""
+    found = set()
+    for number, assigned in slot.running():
+        task = spec.find(assigned.delivery.task, assigned.delivery.version)
+        if task is not None and task.timeout_s is not None and now - assigned.since > task.timeout_s:
+            found.add(number)
+    return found
 
 
 def stood_still(before: float, now: float) -> float:

@@ -60,8 +60,9 @@ class End:
         evidence: What is known of its end.
         reason: Why it ended.
         said: Its last words, when it could not start.
-        jobs: The jobs that it had, the running one first.
-        outcome: How the first of them ended; None: none of them had started, or hardly.
+        outcomes: The jobs that ended with it, and how.
+        begun: Jobs that ran, too, when a neighbour's limit was the child's end. They have spent nothing.
+        unstarted: Jobs that had not begun, or hardly.
     """
 
     pid: int
@@ -69,18 +70,20 @@ class End:
     evidence: Evidence
     reason: Reason
     said: str | None
-    jobs: list[Delivery]
-    outcome: Outcome | None
+    outcomes: list[tuple[Delivery, Outcome]]
+    begun: list[Delivery]
+    unstarted: list[Delivery]
 
     def fields(self) -> dict[str, Any]:
         """What the log says of it."""
-        running = self.jobs[0] if self.outcome is not None else None
+        running = self.outcomes[0][0] if self.outcomes else None
         return {
             "pid": self.pid,
             "exit": self.evidence.exit,
             "peak_rss": self.evidence.peak_rss,
             "job_id": running and running.job_id,
             "task": running and running.task,
+            "jobs": len(self.outcomes) if len(self.outcomes) > 1 else None,
             "said": self.said,
             "traceback": self.evidence.stack,
         }
@@ -148,7 +151,7 @@ class Place:
         self._sentence = self._said = None
         self._finishing = False
         child = Child(
-            ["run"],
+            [self._spec.lane.kind],
             python=self._spec.lane.python,
             on_frames=self._heard,
             on_exit=self._exited,
@@ -225,12 +228,13 @@ class Place:
         A success does, nothing is won by doing it again. A failure does not: our signal may be its cause.
         """
         assert self.child is not None
-        if frame.number != sentence.number:
+        if frame.number not in sentence.numbers:
             return True
         if outcome.kind is not OutcomeKind.SUCCEEDED:
             self._carry_out(sentence)
             return False
-        if not sentence.carried_out:
+        sentence.numbers.discard(frame.number)
+        if not sentence.numbers and not sentence.carried_out:
             self._sentence = None
             self.child.forget_stack()
         return True
@@ -246,18 +250,17 @@ class Place:
             return
         if self._sentence is not None:
             self._carry_out(self._sentence)
-        elif (number := overdue(self.slot, self._spec, self._clock())) is not None:
-            self._pass(Sentence(number, Limit.TIMEOUT))
-        elif (number := self._greedy(self.slot)) is not None:
-            self._pass(Sentence(number, Limit.MEMORY))
+        elif numbers := overdue(self.slot, self._spec, self._clock()):
+            self._pass(Sentence(numbers, Limit.TIMEOUT))
+        elif numbers := self._greedy(self.slot):
+            self._pass(Sentence(numbers, Limit.MEMORY))
 
-    def _greedy(self, slot: Slot) -> int | None:
-        """The frame number of the running job if its child has more memory than it may, else None."""
-        head = slot.head()
-        if head is None or self._memory is None or self.child is None:
-            return None
+    def _greedy(self, slot: Slot) -> set[int]:
+        """The frame number of the running job if its child has more memory than it may."""
+        if not slot.jobs or self._memory is None or self.child is None:
+            return set()
         has = resident(self.child.pid)
-        return head[0] if has is not None and has > self._memory else None
+        return {number for number, _ in slot.running()} if has is not None and has > self._memory else set()
 
     def _pass(self, sentence: Sentence) -> None:
         assert self.child is not None
@@ -274,14 +277,18 @@ class Place:
     def _exited(self, status: int, evidence: Evidence) -> None:
         assert self.child is not None
         self.cancel()
+        outcomes, begun = self._judged(evidence)
+        gone = {id(delivery) for delivery, _ in outcomes} | {id(delivery) for delivery in begun}
+        jobs = self.slots.remove(self.slot) if self.slot is not None else []
         end = End(
             pid=self.child.pid,
             status=status,
             evidence=evidence,
             reason=self._reason(status),
             said=self._said,
-            outcome=self._judged(evidence),
-            jobs=self.slots.remove(self.slot) if self.slot is not None else [],
+            outcomes=outcomes,
+            begun=begun,
+            unstarted=[delivery for delivery in jobs if id(delivery) not in gone],
         )
         self.child = self.slot = None
         self.state = SlotState.STOPPED
@@ -294,20 +301,27 @@ class Place:
             return Reason.FINISHED
         return Reason.BOOT if self.state is SlotState.STARTING else Reason.CRASH
 
-    def _judged(self, evidence: Evidence) -> Outcome | None:
-        """How the job ended that ran when the child did."""
-        head = self.slot.head() if self.slot is not None else None
-        if self.slot is None or head is None:
-            return None
-        number, running = head
-        run_s = self._clock() - self.slot.head_since
-        if self._sentence is None:
-            return child_lost(running, evidence, run_s=run_s)
-        if number != self._sentence.number:
-            # The sentenced job answered while its child was being killed; what came next had hardly begun.
-            return None
+    def _judged(self, evidence: Evidence) -> tuple[list[tuple[Delivery, Outcome]], list[Delivery]]:
+        """How the jobs ended that ran when the child did, and those of them that have nothing to do with its end."""
+        outcomes: list[tuple[Delivery, Outcome]] = []
+        begun: list[Delivery] = []
+        if self.slot is None:
+            return outcomes, begun
+        for number, assigned in self.slot.running():
+            run_s = self._clock() - assigned.since
+            if self._sentence is None:
+                outcomes.append((assigned.delivery, child_lost(assigned.delivery, evidence, run_s=run_s)))
+            elif number in self._sentence.numbers:
+                outcomes.append((assigned.delivery, self._sentenced(assigned.delivery, evidence, run_s)))
+            elif self.slot.width > 1:
+                begun.append(assigned.delivery)
+            # Else the sentenced job answered while its child was being killed; what came next had hardly begun.
+        return outcomes, begun
+
+    def _sentenced(self, delivery: Delivery, evidence: Evidence, run_s: float) -> Outcome:
+        assert self._sentence is not None
         if self._sentence.limit is Limit.MEMORY:
-            return above_memory(running, evidence, run_s=run_s, limit=self._memory or 0)
-        task = self._spec.find(running.task, running.version)
+            return above_memory(delivery, evidence, run_s=run_s, limit=self._memory or 0)
+        task = self._spec.find(delivery.task, delivery.version)
         assert task is not None
         return timed_out(task, evidence, run_s=run_s)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
+from itertools import islice
 from operator import attrgetter
 from typing import Final
 
@@ -25,47 +26,50 @@ class Assigned:
     Attributes:
         delivery: The job.
         expected_s: How long it was expected to take; infinite when its task has not run yet.
+        since: When it began, by the lane's clock; infinite while it waits in the child's socket.
     """
 
     delivery: Delivery
     expected_s: float
+    since: float = _INFINITE
 
 
 @dataclass(slots=True, eq=False)
 class Slot:
-    """One ready child and its jobs: the first one runs, the others wait in its socket.
+    """One ready child and its jobs: it begins them in their order, and runs up to `width` at once.
 
     Attributes:
         child: The process.
-        jobs: Its jobs by frame number, oldest first.
+        width: How many jobs it runs at once.
+        jobs: Its jobs by frame number, oldest first; those beyond the first `width` wait in its socket.
         expected_s: Sum of what they are expected to take.
-        head_since: When the first one became the first, by the loop's clock.
     """
 
     child: Child
+    width: int = 1
     jobs: dict[int, Assigned] = field(default_factory=dict)
     expected_s: float = 0.0
-    head_since: float = 0.0
 
-    def head(self) -> tuple[int, Delivery] | None:
-        """The number and the job that runs, if any."""
-        for number, assigned in self.jobs.items():
-            return number, assigned.delivery
-        return None
+    def running(self) -> Iterator[tuple[int, Assigned]]:
+        """The numbers and the jobs that run, oldest first."""
+        return islice(self.jobs.items(), self.width)
 
 
 class Slots:
     """Hands waiting jobs to children.
 
     An idle child comes first; otherwise a job is sent ahead to the child that is expected to be free soonest,
-    if that is within AHEAD_S. Everything else waits here, in order.
+    if that is within AHEAD_S. Everything else waits here, in order. Nothing is sent ahead to a child that runs
+    several jobs at once: it hardly ever waits for the next one.
 
     Args:
         clock: The loop's clock, in seconds.
+        width: How many jobs each child runs at once. Defaults to 1.
     """
 
-    def __init__(self, clock: Callable[[], float]) -> None:
+    def __init__(self, clock: Callable[[], float], width: int = 1) -> None:
         self._clock = clock
+        self._width = width
         self._ready: list[Slot] = []
         self._waiting: deque[Delivery] = deque()
         self._means: dict[str, float] = {}
@@ -100,12 +104,12 @@ class Slots:
 
     def add(self, child: Child) -> Slot:
         """A child has become ready."""
-        slot = Slot(child)
+        slot = Slot(child, self._width)
         self._ready.append(slot)
         return slot
 
     def remove(self, slot: Slot) -> list[Delivery]:
-        """A child is gone; returns its jobs, the running one first."""
+        """A child is gone; returns its jobs, the running ones first."""
         self._ready.remove(slot)
         return [assigned.delivery for assigned in slot.jobs.values()]
 
@@ -118,13 +122,15 @@ class Slots:
         waiting, ready = self._waiting, self._ready
         overrun = self._clock() - AHEAD_S
         for slot in ready:
-            if slot.jobs and slot.head_since < overrun:
+            if slot.jobs and _oldest(slot).since < overrun:
                 # The running job takes longer than was expected, nobody knows how long: nothing waits behind it.
                 slot.expected_s = _INFINITE
         given: set[Child] = set()
         while waiting and ready:
             slot = min(ready, key=_by_expected)
-            if slot.jobs and (slot.expected_s > AHEAD_S or len(slot.jobs) >= AHEAD_JOBS):
+            if len(slot.jobs) >= self._width and (
+                self._width > 1 or slot.expected_s > AHEAD_S or len(slot.jobs) >= AHEAD_JOBS
+            ):
                 break
             self._assign(slot, waiting.popleft())
             given.add(slot.child)
@@ -135,9 +141,9 @@ class Slots:
         self._number = number = (self._number + 1) & 0xFFFFFFFF
         expected = self._means.get(delivery.task, _INFINITE) + _HANDLING_S
         if not slot.jobs:
-            slot.head_since = self._clock()
             slot.expected_s = 0.0
-        slot.jobs[number] = Assigned(delivery, expected)
+        since = self._clock() if len(slot.jobs) < self._width else _INFINITE
+        slot.jobs[number] = Assigned(delivery, expected, since)
         slot.expected_s += expected
         meta = (
             delivery.task,
@@ -154,14 +160,17 @@ class Slots:
         """The parent stood still for so long: that time does not count as run time of any job."""
         now = self._clock()
         for slot in self._ready:
-            slot.head_since = min(now, slot.head_since + seconds)
+            for _, assigned in slot.running():
+                assigned.since = min(now, assigned.since + seconds)
 
     def finished(self, slot: Slot, number: int, run_s: float) -> Delivery | None:
         """A child has answered a job; None: the slot has no such job."""
         assigned = slot.jobs.pop(number, None)
         if assigned is None:
             return None
-        slot.head_since = self._clock()
+        if assigned.since < _INFINITE and len(slot.jobs) >= self._width:
+            # The child takes the next one from its socket.
+            next(islice(slot.jobs.values(), self._width - 1, None)).since = self._clock()
         if slot.jobs and slot.expected_s < _INFINITE:
             slot.expected_s -= assigned.expected_s
         else:
@@ -170,6 +179,10 @@ class Slots:
         self._means[task] = moving_mean(self._means.get(task), run_s)
         self.mean_s = moving_mean(self.mean_s, run_s)
         return assigned.delivery
+
+
+def _oldest(slot: Slot) -> Assigned:
+    return next(iter(slot.jobs.values()))
 
 
 _by_expected = attrgetter("expected_s")

@@ -37,8 +37,8 @@ class Lane:
         worker: The worker's name, written into results.
         max_body_bytes: Longest body that a child reads or writes.
         on_outcome: Called with each job and how its attempt ended.
-        on_unstarted: Called with a job that `quarantine` took and for which no child could be started: it has spent
-            nothing and is to wait.
+        on_unstarted: Called with a job that has spent nothing and is to wait: `quarantine` took it and no child could
+            be started, or it ran beside another whose limit was their child's end.
         on_broken: Called when no child is left and none will be started.
         clock: Seconds that never go back. Defaults to the monotonic clock.
     """
@@ -59,9 +59,10 @@ class Lane:
         self._on_outcome = on_outcome
         self._on_broken = on_broken
         self._clock = clock
-        self._slots = Slots(clock)
+        self._on_unstarted = on_unstarted
+        self._slots = Slots(clock, spec.lane.width)
         boot = [spec.target, worker, max_body_bytes]
-        self._places = [self._place(boot, self._slots) for _ in range(spec.lane.slots)]
+        self._places = [self._place(boot, self._slots) for _ in range(spec.lane.children)]
         memory = spec.lane.quarantine_memory or usable() // 2
         alone = self._place(boot, Slots(clock), memory=memory)
         self._quarantine = Quarantine(alone, clock=clock, on_unstarted=on_unstarted)
@@ -249,15 +250,18 @@ class Lane:
         self._on_outcome(delivery, outcome)
 
     def _child_ended(self, place: Place, end: End) -> None:
-        jobs = end.jobs
-        if end.outcome is not None:
-            running, *jobs = jobs
+        for delivery, outcome in end.outcomes:
             if self._ending:
-                self._cut_off.append(running)
+                self._cut_off.append(delivery)
             else:
-                self._on_outcome(running, end.outcome)
+                self._on_outcome(delivery, outcome)
+        for delivery in end.begun:
+            if self._ending:
+                self._cut_off.append(delivery)
+            else:
+                self._on_unstarted(delivery)
         # These had not started: they lose nothing.
-        place.slots.put_back(jobs)
+        place.slots.put_back(end.unstarted)
         self._changed.set()
         fields = {"queue": self.spec.name, **end.fields()}
         self.exits[Reason.STOPPED if self._stopping else end.reason] += 1

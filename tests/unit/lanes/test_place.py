@@ -59,11 +59,11 @@ class FakeChild:
 class Stage:
     """A place whose child is ready and runs the first of its jobs, with a clock that the test moves."""
 
-    def __init__(self, jobs: int = 1, memory: int | None = None) -> None:
+    def __init__(self, jobs: int = 1, memory: int | None = None, width: int = 1) -> None:
         self.now = 100.0
         self.outcomes: list[tuple[int, OutcomeKind]] = []
         self.ends: list[End] = []
-        self.slots = Slots(lambda: self.now)
+        self.slots = Slots(lambda: self.now, width)
         self.place = Place(
             make_queue(make_task(timeout_s=TIMEOUT_S)),
             [],
@@ -92,9 +92,7 @@ class Stage:
     @property
     def running(self) -> int:
         assert self.place.slot is not None
-        head = self.place.slot.head()
-        assert head is not None
-        return head[0]
+        return next(number for number, _ in self.place.slot.running())
 
     def answer(self, kind: OutcomeKind, number: int | None = None) -> None:
         failed = [] if kind is OutcomeKind.SUCCEEDED else ["TASK_ERROR", "no", False, None, None, None, 1]
@@ -134,6 +132,10 @@ def tags(deliveries: list[Delivery]) -> list[int]:
     return [delivery.tag for delivery in deliveries]
 
 
+def ended(end: End) -> dict[int, Outcome]:
+    return {delivery.tag: outcome for delivery, outcome in end.outcomes}
+
+
 def test_a_job_that_runs_too_long_is_asked_for_its_stack_and_killed_at_the_next_look() -> None:
     def test(stage: Stage) -> None:
         # Given a job at its limit, and others behind it
@@ -145,10 +147,10 @@ def test_a_job_that_runs_too_long_is_asked_for_its_stack_and_killed_at_the_next_
 
         # And its end is that of the one job
         end = stage.killed()
-        assert end.outcome is not None
-        assert (end.outcome.kind, end.outcome.evidence) == (OutcomeKind.TIMED_OUT, KILLED)
-        assert end.outcome.run_s == pytest.approx(TIMEOUT_S + 0.01)
-        assert (end.reason, tags(end.jobs)) == (Reason.TIMEOUT, [1, 2, 3])
+        ((tag, outcome),) = ended(end).items()
+        assert (tag, outcome.kind, outcome.evidence) == (1, OutcomeKind.TIMED_OUT, KILLED)
+        assert outcome.run_s == pytest.approx(TIMEOUT_S + 0.01)
+        assert (end.reason, end.begun, tags(end.unstarted)) == (Reason.TIMEOUT, [], [2, 3])
 
     on_stage(test, jobs=3)
 
@@ -168,9 +170,8 @@ def test_a_success_between_the_two_looks_counts_and_saves_the_child() -> None:
 
         # And when the child crashes in the next job, that is a crash
         end = stage.killed()
-        assert end.outcome is not None
-        assert (end.outcome.kind, end.reason) == (OutcomeKind.CHILD_LOST, Reason.CRASH)
-        assert tags(end.jobs) == [2]
+        assert (ended(end)[2].kind, end.reason) == (OutcomeKind.CHILD_LOST, Reason.CRASH)
+        assert (end.begun, end.unstarted) == ([], [])
 
     on_stage(test, jobs=2)
 
@@ -186,8 +187,7 @@ def test_a_failure_between_the_two_looks_does_not_count_because_our_signal_may_b
         # Then its child is killed at once, so that the next job hardly begins, and it has timed out
         assert (stage.outcomes, stage.child.told) == ([], ["ask stack", "kill"])
         end = stage.killed()
-        assert end.outcome is not None
-        assert (end.outcome.kind, tags(end.jobs)) == (OutcomeKind.TIMED_OUT, [1, 2])
+        assert (ended(end)[1].kind, tags(end.unstarted)) == (OutcomeKind.TIMED_OUT, [2])
 
     on_stage(test, jobs=2)
 
@@ -204,7 +204,7 @@ def test_a_success_that_comes_while_the_child_is_being_killed_counts_and_nobody_
         # Then it counts, and the job behind it loses nothing
         end = stage.killed()
         assert stage.outcomes == [(1, OutcomeKind.SUCCEEDED)]
-        assert (end.outcome, end.reason, tags(end.jobs)) == (None, Reason.TIMEOUT, [2])
+        assert (end.outcomes, end.begun, end.reason, tags(end.unstarted)) == ([], [], Reason.TIMEOUT, [2])
 
     on_stage(test, jobs=2)
 
@@ -233,9 +233,9 @@ def test_a_child_that_runs_one_job_has_its_memory_looked_at_while_it_runs(monkey
         stage.place.watch()
         assert stage.child.told == ["ask stack", "kill"]
         end = stage.killed()
-        assert end.outcome is not None
-        assert (end.outcome.kind, end.reason) == (OutcomeKind.CHILD_LOST, Reason.MEMORY)
-        assert end.outcome.evidence == Evidence(
+        (outcome,) = ended(end).values()
+        assert (outcome.kind, end.reason) == (OutcomeKind.CHILD_LOST, Reason.MEMORY)
+        assert outcome.evidence == Evidence(
             exit="SIGKILL: above the memory limit of 0 MiB", peak_rss=KILLED.peak_rss, stack=KILLED.stack
         )
 
@@ -257,7 +257,66 @@ def test_a_child_that_runs_one_job_is_let_go_after_it() -> None:
         stage.answer(OutcomeKind.SUCCEEDED)
         assert stage.child.told == ["finish"]
         stage.child.end(0, Evidence(exit="exit status 0", peak_rss=1, stack=None))
-        assert (stage.ends[0].reason, stage.ends[0].outcome) == (Reason.FINISHED, None)
+        assert (stage.ends[0].reason, stage.ends[0].outcomes) == (Reason.FINISHED, [])
         assert stage.place.state is SlotState.STOPPED
 
     on_stage(test, memory=1)
+
+
+# ── a child that runs several jobs at once ──────────────────────────────────────────────────────────
+
+
+def test_the_neighbours_of_an_overdue_job_spend_nothing() -> None:
+    def test(stage: Stage) -> None:
+        # Given three jobs at once, of which one has answered and another has taken its place in between
+        stage.now += TIMEOUT_S / 2
+        stage.answer(OutcomeKind.SUCCEEDED, number=3)
+        stage.slots.submit(make_delivery(job_id=job_id(4), tag=4))
+        stage.slots.dispatch()
+
+        # When the first two exceed their timeout
+        stage.now += TIMEOUT_S / 2 + 0.01
+        stage.place.watch()
+        stage.place.watch()
+
+        # Then they have timed out, and the third has only lost its child
+        end = stage.killed()
+        assert {tag: outcome.kind for tag, outcome in ended(end).items()} == dict.fromkeys(
+            (1, 3), OutcomeKind.TIMED_OUT
+        )
+        assert (tags(end.begun), tags(end.unstarted), end.reason) == ([4], [], Reason.TIMEOUT)
+
+    on_stage(test, jobs=3, width=3)
+
+
+def test_every_job_that_runs_may_be_the_cause_of_a_crash() -> None:
+    def test(stage: Stage) -> None:
+        # Given two jobs that run at once
+        # When their child crashes
+        end = stage.killed()
+
+        # Then both have lost it: nobody knows which of them was the cause, and each will run alone
+        assert {tag: outcome.kind for tag, outcome in ended(end).items()} == dict.fromkeys(
+            (1, 2), OutcomeKind.CHILD_LOST
+        )
+        assert (end.begun, end.unstarted, end.fields()["jobs"]) == ([], [], 2)
+
+    on_stage(test, jobs=2, width=2)
+
+
+def test_the_child_lives_on_only_if_every_overdue_job_succeeds_before_the_next_look() -> None:
+    def test(stage: Stage) -> None:
+        # Given two overdue jobs
+        stage.overrun()
+        first, second = (number for number, _ in stage.place.slot.running()) if stage.place.slot else (0, 0)
+
+        # When one succeeds, then the other is still one too many
+        stage.answer(OutcomeKind.SUCCEEDED, number=first)
+        assert stage.child.told == ["ask stack"]
+
+        # When the other does, too, then nobody is killed
+        stage.answer(OutcomeKind.SUCCEEDED, number=second)
+        stage.place.watch()
+        assert stage.child.told == ["ask stack", "forget stack"]
+
+    on_stage(test, jobs=2, width=2)

@@ -40,9 +40,9 @@ class FakeChild:
 class Stage:
     """Slots with fake children and a clock that the test moves."""
 
-    def __init__(self, children: int) -> None:
+    def __init__(self, children: int, width: int = 1) -> None:
         self.now = 100.0
-        self.slots = Slots(lambda: self.now)
+        self.slots = Slots(lambda: self.now, width)
         self.children = [FakeChild() for _ in range(children)]
         self.each = [self.slots.add(cast("Child", child)) for child in self.children]
 
@@ -69,6 +69,16 @@ class Stage:
 
     def has(self, child: int) -> list[int]:
         return [tag for tag in range(1, 999) if job_id(tag) in self.children[child].jobs]
+
+
+def run(slot: Slot) -> list[int]:
+    """The tags of the jobs that run."""
+    return [assigned.delivery.tag for _, assigned in slot.running()]
+
+
+def since(slot: Slot) -> float:
+    """When the oldest of them began."""
+    return next(assigned.since for _, assigned in slot.running())
 
 
 def tags(deliveries: list[Delivery]) -> list[int]:
@@ -301,19 +311,16 @@ def test_after_many_jobs_an_idle_child_is_expected_to_be_idle() -> None:
 def test_the_oldest_job_of_a_child_is_the_one_that_runs() -> None:
     # Given a child with three jobs
     stage = Stage(children=1)
-    assert stage.each[0].head() is None
+    assert run(stage.each[0]) == []
     stage.learn(SHORT_S)
     stage.dispatch(1, 2, 3)
 
     # When it answers the first
-    before = stage.each[0].head()
+    before = run(stage.each[0])
     stage.finish(0, SHORT_S)
-    after = stage.each[0].head()
 
     # Then the second runs
-    assert before is not None
-    assert after is not None
-    assert (before[1].tag, after[1].tag) == (1, 2)
+    assert (before, run(stage.each[0])) == ([1], [2])
 
 
 def test_a_job_runs_from_the_moment_in_which_the_one_before_it_ended() -> None:
@@ -321,18 +328,18 @@ def test_a_job_runs_from_the_moment_in_which_the_one_before_it_ended() -> None:
     stage = Stage(children=1)
     stage.learn(SHORT_S)
     stage.dispatch(1, 2)
-    assert stage.each[0].head_since == 100.0
+    assert since(stage.each[0]) == 100.0
 
     # When the first ends at 107
     stage.now = 107.0
     stage.finish(0, SHORT_S)
 
     # Then the second has run since then; and a job sent to an idle child since it was sent
-    assert stage.each[0].head_since == 107.0
+    assert since(stage.each[0]) == 107.0
     stage.finish(0, SHORT_S)
     stage.now = 130.0
     stage.dispatch(3)
-    assert stage.each[0].head_since == 130.0
+    assert since(stage.each[0]) == 130.0
 
 
 def test_a_job_that_is_sent_ahead_does_not_make_the_running_one_younger() -> None:
@@ -341,7 +348,48 @@ def test_a_job_that_is_sent_ahead_does_not_make_the_running_one_younger() -> Non
     stage.dispatch(1)
     stage.now = 105.0
     stage.dispatch(2)
-    assert stage.each[0].head_since == 100.0
+    assert since(stage.each[0]) == 100.0
+
+
+# ── children that run several jobs at once ──────────────────────────────────────────────────────────
+
+
+def test_a_wide_child_gets_as_many_jobs_as_it_runs_and_none_ahead() -> None:
+    # Given a child that runs three jobs at once, and jobs that are short
+    stage = Stage(children=1, width=3)
+    stage.learn(SHORT_S)
+
+    # When five come
+    stage.dispatch(1, 2, 3, 4, 5)
+
+    # Then three run, and two wait here
+    assert (run(stage.each[0]), stage.slots.waiting) == ([1, 2, 3], 2)
+
+
+def test_whichever_job_a_wide_child_ends_the_next_takes_its_place_with_its_whole_time() -> None:
+    # Given three jobs at once, since 100
+    stage = Stage(children=1, width=3)
+    stage.dispatch(1, 2, 3, 4)
+    second = list(stage.each[0].jobs)[1]
+
+    # When the second ends at 107
+    stage.now = 107.0
+    stage.slots.finished(stage.each[0], second, LONG_S)
+    stage.slots.dispatch()
+
+    # Then the others go on, and the fourth has run since then
+    times = [(assigned.delivery.tag, assigned.since) for _, assigned in stage.each[0].running()]
+    assert times == [(1, 100.0), (3, 100.0), (4, 107.0)]
+
+
+def test_each_job_of_a_wide_child_has_a_limit_of_its_own() -> None:
+    stage = Stage(children=1, width=3)
+    stage.dispatch(1)
+    stage.now = 101.0
+    stage.dispatch(2, 3)
+    first, *others = stage.each[0].jobs
+    assert overdue(stage.each[0], QUEUE, 102.5) == {first}
+    assert overdue(stage.each[0], QUEUE, 103.5) == {first, *others}
 
 
 # ── children that go ────────────────────────────────────────────────────────────────────────────────
@@ -398,16 +446,16 @@ def test_a_job_is_overdue_when_it_has_run_longer_than_its_timeout(now: float, la
     slot = running("stats.norm")
 
     # When it is looked at, then its number tells which one it is
-    assert overdue(slot, QUEUE, now) == (next(iter(slot.jobs)) if late else None)
+    assert overdue(slot, QUEUE, now) == (set(slot.jobs) if late else set())
 
 
 @pytest.mark.parametrize("task", ["stats.free", "stats.unknown"])
 def test_a_job_without_a_timeout_is_never_overdue(task: str) -> None:
-    assert overdue(running(task), QUEUE, 1e12) is None
+    assert overdue(running(task), QUEUE, 1e12) == set()
 
 
 def test_an_idle_child_is_never_overdue() -> None:
-    assert overdue(Stage(children=1).each[0], QUEUE, 1e12) is None
+    assert overdue(Stage(children=1).each[0], QUEUE, 1e12) == set()
 
 
 def test_the_time_in_a_socket_does_not_count() -> None:
@@ -420,8 +468,8 @@ def test_the_time_in_a_socket_does_not_count() -> None:
 
     # When the second has been in the child for 3 s, but run for 1.1
     # Then it is not overdue
-    assert overdue(stage.each[0], QUEUE, 103.0) is None
-    assert overdue(stage.each[0], QUEUE, 104.0) is not None
+    assert overdue(stage.each[0], QUEUE, 103.0) == set()
+    assert overdue(stage.each[0], QUEUE, 104.0) == set(stage.each[0].jobs)
 
 
 @pytest.mark.parametrize(
@@ -443,4 +491,4 @@ def test_the_time_in_which_the_parent_stood_still_is_no_run_time() -> None:
     stage.slots.shift(60.0)
 
     # Then the first has run for 1 s, and the second has begun just now, not later
-    assert sorted(slot.head_since for slot in stage.each) == [160.0, 161.0]
+    assert sorted(since(slot) for slot in stage.each) == [160.0, 161.0]

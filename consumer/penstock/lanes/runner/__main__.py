@@ -1,6 +1,7 @@
-"""A child process: `python -m penstock.lanes.runner FD STACK_FD PARENT_PID run`, or `... describe MODULE:QUEUE ...`.
+"""A child process: `python -m penstock.lanes.runner FD STACK_FD PARENT_PID KIND`, or `... describe MODULE:QUEUE ...`.
 
-FD is the child's end of the socketpair that its parent made, STACK_FD the file for its last stack.
+KIND is that of the queue's lane, FD the child's end of the socketpair that its parent made, STACK_FD the file for its
+last stack.
 """
 
 from __future__ import annotations
@@ -8,14 +9,25 @@ from __future__ import annotations
 import signal
 import socket
 import sys
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Final
 
 from penstock.lanes.frames import Kind, pack
+from penstock.lanes.runner import coroutines, processes, threads
 from penstock.lanes.runner.boot import describe, failure_text
 from penstock.lanes.runner.laststack import leave_last_stack
 from penstock.lanes.runner.lifeline import die_before_parent, die_with_parent
-from penstock.lanes.runner.processes import run
 from penstock.wire.registry import Exit
+
+#: By the kind of lane: what serves the parent until it closes.
+RUNNERS: Final[Mapping[str, Callable[[socket.socket], None]]] = {
+    "processes": processes.run,
+    "serial": processes.run,
+    "commands": processes.run,
+    "threads": threads.run,
+    "async": coroutines.run,
+}
 
 
 def main(arguments: list[str]) -> int:
@@ -35,7 +47,7 @@ def main(arguments: list[str]) -> int:
             catalog = [spec.to_wire() for spec in describe(targets)]
             parent.sendall(pack(Kind.CATALOG, 0, [catalog]))
         else:
-            run(parent)
+            RUNNERS[mode](parent)
     except (BrokenPipeError, ConnectionResetError):
         return Exit.OK  # the parent is gone, and with it the reason to run
     except (Exception, SystemExit) as error:  # noqa: BLE001 -- user code may raise anything while it is imported

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import inspect
 import os
 import traceback
 from collections.abc import Iterable, Iterator
@@ -11,6 +12,7 @@ from pathlib import Path
 import penstock
 from penstock.domain.task import QueueSpec
 from penstock.errors import DeclarationError
+from penstock.lanes.runner.execute import Executor
 from penstock.queue import Queue, resolve
 
 _TRACEBACK_BYTES = 8192
@@ -32,6 +34,27 @@ def load(target: str) -> Queue:
     if not isinstance(queue, Queue):
         raise DeclarationError(f"{target!r} is {type(queue).__name__}, not a penstock.Queue")
     return queue
+
+
+def boot(target: str, worker: str, max_body_bytes: int) -> Executor:
+    """Import the queue and warm it up, in a child that is to run it; the arguments are those of a BOOT frame.
+
+    Raises:
+        DeclarationError: As `load`. Whatever the import or a start-up hook raises is passed on.
+    """
+    queue = load(target)
+    for hook in queue.startup_hooks:
+        hook()
+    return Executor(queue, worker=worker, max_body_bytes=max_body_bytes)
+
+
+async def boot_async(target: str, worker: str, max_body_bytes: int) -> Executor:
+    """As `boot`, for start-up hooks that may be coroutine functions."""
+    queue = load(target)
+    for hook in queue.startup_hooks:
+        if inspect.isawaitable(waiting := hook()):
+            await waiting
+    return Executor(queue, worker=worker, max_body_bytes=max_body_bytes)
 
 
 def describe(targets: Iterable[str]) -> Iterator[QueueSpec]:

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import time
 import traceback
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple
 
 from penstock.domain.binding import InvalidArgs
+from penstock.domain.command import Command
 from penstock.domain.context import CurrentJob, running
 from penstock.domain.outcome import OutcomeKind
 from penstock.domain.retry import Reject
 from penstock.domain.task import other_version
+from penstock.lanes.runner import command
 from penstock.queue import Queue, Task
 from penstock.wire.failure import Failure, WireError
 from penstock.wire.job import Job, decode_job
@@ -42,9 +44,88 @@ class _Ended:
     failure: Failure | None = None
     delay_s: float | None = None
     trace: str | None = None
-    version: int | None = None
-    #: Attempts that were made in the slot, the last one included.
-    tries: int = 1
+
+
+@dataclass(slots=True)
+class _Attempt:
+    """A call that is to be made, is made, or has been made.
+
+    Attributes:
+        mirrors: What AMQP said of the job.
+        started_at: Unix time.
+        clock: The same moment by the clock that measures.
+        max_bytes: Longest body of a result.
+        tries: Calls that were made in the slot.
+        ended: How it ended; None: it has not yet.
+    """
+
+    mirrors: Mirrors
+    started_at: float
+    clock: float
+    max_bytes: int
+    tries: int = 0
+    ended: _Ended | None = None
+    # Known once the body is read.
+    job: Job = field(init=False)
+    task: Task = field(init=False)
+    positional: list[Any] = field(init=False)
+    keywords: dict[str, Any] = field(init=False)
+
+    def call(self) -> Any:
+        """Call the task once."""
+        token = running.set(self._next_try())
+        function = self.task.function
+        try:
+            if isinstance(function, Command):
+                return command.run(function, self.keywords, max_bytes=self.max_bytes)
+            return function(*self.positional, **self.keywords)
+        finally:
+            running.reset(token)
+
+    async def call_coroutine(self) -> Any:
+        """Call a task once that is a coroutine function."""
+        token = running.set(self._next_try())
+        try:
+            return await self.task.function(*self.positional, **self.keywords)
+        finally:
+            running.reset(token)
+
+    def _next_try(self) -> CurrentJob:
+        mirrors = self.mirrors
+        job = CurrentJob(
+            id=self.job.id,
+            task=self.job.task,
+            attempt=mirrors.attempt + self.tries,
+            fence=mirrors.fence,
+            deadline_ms=self.job.deadline,
+            meta=self.job.meta,
+        )
+        self.tries += 1
+        return job
+
+    def retrying(self, *, coroutine: bool = False) -> Any:
+        """What calls again within the slot."""
+        return self.task.retry.in_slot_retrying(
+            attempt=self.mirrors.attempt,
+            failures=self.mirrors.failures,
+            seed=self.mirrors.job_id,
+            deadline_ms=self.mirrors.deadline,
+            coroutine=coroutine,
+        )
+
+    def raised(self, error: BaseException) -> _Ended:
+        """An exception as the caller may see it (type and text) and as the log needs it (the traceback)."""
+        policy = self.task.retry
+        retryable = policy.retries(error)
+        failure = Failure(
+            code=ErrorCode.REJECTED if isinstance(error, Reject) else ErrorCode.TASK_ERROR,
+            message=_text(error),
+            retryable=retryable,
+            exc_type=type(error).__name__,
+        )
+        attempt = self.mirrors.attempt + self.tries - 1
+        delay_s = policy.wait_after(error, attempt, self.mirrors.job_id) if retryable else None
+        return _Ended(OutcomeKind.RAISED, failure=failure, delay_s=delay_s, trace=_trace(error))
 
 
 class _Refused(Exception):  # noqa: N818 -- control flow inside this file
@@ -66,6 +147,8 @@ class Executor:
 
     def __init__(self, queue: Queue, *, worker: str, max_body_bytes: int) -> None:
         self._tasks = queue.tasks
+        #: How many jobs the child runs at once.
+        self.width = queue.lane.width
         self._worker = worker
         self._max_body_bytes = max_body_bytes
 
@@ -74,43 +157,53 @@ class Executor:
 
         What user code raises is an outcome, never an exception here.
         """
-        mirrors = Mirrors(*meta)
-        started_at, clock = time.time(), time.perf_counter()
-        ended = self._attempt(mirrors, body)
-        run_s = time.perf_counter() - clock
-        result = self._encode(mirrors, ended, started_at, run_s)
+        attempt = self._begin(meta, body)
+        if attempt.ended is None:
+            try:
+                value = attempt.retrying()(attempt.call) if attempt.task.retry.in_slot else attempt.call()
+                attempt.ended = _Ended(OutcomeKind.SUCCEEDED, value)
+            except BaseException as error:  # noqa: BLE001 -- user code may raise anything, SystemExit and a Rust panic included
+                attempt.ended = attempt.raised(error)
+        return self._end(attempt)
+
+    async def run_coroutine(self, meta: list[Any], body: bytes) -> tuple[list[Any], bytes]:
+        """As `run`, for a task that is a coroutine function."""
+        attempt = self._begin(meta, body)
+        if attempt.ended is None:
+            try:
+                call = attempt.call_coroutine
+                if attempt.task.retry.in_slot:
+                    value = await attempt.retrying(coroutine=True)(call)
+                else:
+                    value = await call()
+                attempt.ended = _Ended(OutcomeKind.SUCCEEDED, value)
+            except BaseException as error:  # noqa: BLE001 -- as in `run`
+                attempt.ended = attempt.raised(error)
+        return self._end(attempt)
+
+    def _begin(self, meta: list[Any], body: bytes) -> _Attempt:
+        """The attempt, ready to be called, or ended already."""
+        attempt = _Attempt(Mirrors(*meta), time.time(), time.perf_counter(), self._max_body_bytes)
+        try:
+            attempt.job = self._job(attempt.mirrors, body)
+            attempt.task = self._task(attempt.job)
+            self._in_time(attempt.job)
+            attempt.positional, attempt.keywords = _bind(attempt.task, attempt.job)
+        except _Refused as refused:
+            attempt.ended = refused.ended
+        return attempt
+
+    def _end(self, attempt: _Attempt) -> tuple[list[Any], bytes]:
+        """The answer to the parent."""
+        ended = attempt.ended
+        assert ended is not None
+        run_s = time.perf_counter() - attempt.clock
+        result = self._encode(attempt, ended, run_s)
         answer: list[Any] = [ended.kind.value, int(run_s * 1e6)]
         if failure := ended.failure:
             said = (str(failure.code), failure.message, failure.retryable, failure.exc_type)
-            answer += [*said, ended.delay_s, ended.trace, ended.tries]
+            answer += [*said, ended.delay_s, ended.trace, attempt.tries]
         return answer, result
-
-    def _attempt(self, mirrors: Mirrors, body: bytes) -> _Ended:
-        try:
-            job = self._job(mirrors, body)
-            task = self._task(job)
-            self._in_time(job)
-            positional, keywords = _bind(task, job)
-        except _Refused as refused:
-            return refused.ended
-        tries = 0
-
-        def call() -> Any:
-            nonlocal tries
-            token = running.set(_context(job, mirrors, tries))
-            tries += 1
-            try:
-                return task.function(*positional, **keywords)
-            finally:
-                running.reset(token)
-
-        try:
-            ended = _Ended(OutcomeKind.SUCCEEDED, _in_slot(task, mirrors)(call) if task.retry.in_slot else call())
-        except BaseException as error:  # noqa: BLE001 -- user code may raise anything, SystemExit and a Rust panic included
-            ended = _raised(error, task, mirrors, tries)
-        ended.version = job.tv
-        ended.tries = tries
-        return ended
 
     def _task(self, job: Job) -> Task:
         versions = self._tasks.get(job.task)
@@ -144,20 +237,21 @@ class Executor:
             text = f"{job.task}: the deadline passed before the job started"
             raise _Refused(ErrorCode.EXPIRED, text, OutcomeKind.EXPIRED)
 
-    def _encode(self, mirrors: Mirrors, ended: _Ended, started_at: float, run_s: float) -> bytes:
+    def _encode(self, attempt: _Attempt, ended: _Ended, run_s: float) -> bytes:
         """The result.v1 of a success; nothing for a failure, whose result the parent writes.
 
         A value that cannot travel turns a success into a failure.
         """
         if ended.failure is not None:
             return b""
+        mirrors = attempt.mirrors
         result = Result(
             job_id=mirrors.job_id,
             task=mirrors.task,
-            tv=ended.version or mirrors.version or 1,
-            attempt=mirrors.attempt + ended.tries - 1,
-            started_at=int(started_at * 1000),
-            finished_at=int((started_at + run_s) * 1000),
+            tv=attempt.job.tv,
+            attempt=mirrors.attempt + attempt.tries - 1,
+            started_at=int(attempt.started_at * 1000),
+            finished_at=int((attempt.started_at + run_s) * 1000),
             worker=self._worker,
             value=ended.value,
         )
@@ -181,40 +275,6 @@ def _bind(task: Task, job: Job) -> tuple[list[Any], dict[str, Any]]:
         return task.binding.bind(job.args)
     except InvalidArgs as error:
         raise _Refused(ErrorCode.INVALID_ARGS, str(error)) from None
-
-
-def _in_slot(task: Task, mirrors: Mirrors) -> Any:
-    return task.retry.in_slot_retrying(
-        attempt=mirrors.attempt,
-        failures=mirrors.failures,
-        seed=mirrors.job_id,
-        deadline_ms=mirrors.deadline,
-    )
-
-
-def _context(job: Job, mirrors: Mirrors, tries: int) -> CurrentJob:
-    return CurrentJob(
-        id=job.id,
-        task=job.task,
-        attempt=mirrors.attempt + tries,
-        fence=mirrors.fence,
-        deadline_ms=job.deadline,
-        meta=job.meta,
-    )
-
-
-def _raised(error: BaseException, task: Task, mirrors: Mirrors, tries: int) -> _Ended:
-    """An exception as the caller may see it (type and text) and as the log needs it (the traceback)."""
-    policy = task.retry
-    retryable = policy.retries(error)
-    failure = Failure(
-        code=ErrorCode.REJECTED if isinstance(error, Reject) else ErrorCode.TASK_ERROR,
-        message=_text(error),
-        retryable=retryable,
-        exc_type=type(error).__name__,
-    )
-    delay_s = policy.wait_after(error, mirrors.attempt + tries - 1, mirrors.job_id) if retryable else None
-    return _Ended(OutcomeKind.RAISED, failure=failure, delay_s=delay_s, trace=_trace(error))
 
 
 def _text(error: BaseException) -> str:

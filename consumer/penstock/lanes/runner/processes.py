@@ -1,4 +1,4 @@
-"""The child of a process lane: one job after the other, in the main thread."""
+"""The child of a lane that runs one job after the other, in its main thread: processes, serial, commands."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import socket
 from typing import Final
 
 from penstock.lanes.frames import Kind, Reader, pack
-from penstock.lanes.runner.boot import load
+from penstock.lanes.runner.boot import boot
 from penstock.lanes.runner.execute import Executor
 
 _READ_BYTES: Final = 256 * 1024
@@ -25,13 +25,5 @@ def run(parent: socket.socket) -> None:
                 meta, body = executor.run(frame.meta, frame.body)
                 parent.sendall(pack(Kind.OUTCOME, frame.number, meta, body))
             else:
-                executor = _boot(*frame.meta)
+                executor = boot(*frame.meta)
                 parent.sendall(pack(Kind.READY, 0, []))
-
-
-def _boot(target: str, worker: str, max_body_bytes: int) -> Executor:
-    """Import the queue and warm it up."""
-    queue = load(target)
-    for hook in queue.startup_hooks:
-        hook()
-    return Executor(queue, worker=worker, max_body_bytes=max_body_bytes)
