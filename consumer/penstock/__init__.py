@@ -9,6 +9,7 @@ from importlib.metadata import version as _version
 
 from penstock.domain.context import CurrentJob, current_job
 from penstock.domain.lane import Async, Commands, Processes, Serial, Threads
+from penstock.domain.limits import Limits
 from penstock.domain.retry import Reject, Retry, RetryAfter
 from penstock.errors import (
     CatalogError,
@@ -28,6 +29,7 @@ __all__ = [
     # declaring
     "Async",
     "Commands",
+    "Limits",
     "Processes",
     "Queue",
     "Retry",

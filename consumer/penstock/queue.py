@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import importlib
 import inspect
-from collections.abc import Callable, Collection, Sequence
+import re
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, ParamSpec, TypeVar, overload
+from typing import Any, Final, ParamSpec, TypeVar, overload
 
 from penstock.domain.binding import Binding
 from penstock.domain.command import Command, CommandFailedError
@@ -15,7 +16,9 @@ from penstock.domain.retry import NO_RETRY, Retry
 from penstock.domain.task import QueueSpec, TaskSpec
 from penstock.errors import DeclarationError
 from penstock.wire.headers import is_queue, is_task
-from penstock.wire.registry import GRAMMAR_QUEUE, MAX_TIMEOUT_MS
+from penstock.wire.registry import GRAMMAR_QUEUE, MAX_TIMEOUT_MS, ErrorCode
+
+_CODE: Final = re.compile(r"[A-Z][A-Z0-9_]*")
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -29,6 +32,10 @@ class Task:
     function: Callable[..., Any]
     binding: Binding
     retry: Retry
+    #: Exceptions that are answered with a code of the task's own.
+    raises: Mapping[str, type[BaseException]]
+    #: The contract that has to be there; None: the one of the task's name and version, if there is one.
+    contract: str | None
 
 
 @dataclass(slots=True)
@@ -74,6 +81,8 @@ class Queue:
         version: int = 1,
         timeout: float | None = None,
         retry: Retry | None = None,
+        raises: Mapping[str, type[BaseException]] | None = None,
+        contract: str | None = None,
     ) -> Callable[[Callable[P, R]], Callable[P, R]]: ...
     def task(
         self,
@@ -84,6 +93,8 @@ class Queue:
         version: int = 1,
         timeout: float | None = None,
         retry: Retry | None = None,
+        raises: Mapping[str, type[BaseException]] | None = None,
+        contract: str | None = None,
     ) -> Callable[P, R] | Callable[[Callable[P, R]], Callable[P, R]]:
         """Register a function as a task; the function itself is returned unchanged.
 
@@ -94,6 +105,10 @@ class Queue:
                 so that callers of the old one are served until the last of them is gone.
             timeout: Seconds after which the attempt ends and its child is killed. Defaults to no limit.
             retry: When it is tried again. Defaults to one attempt.
+            raises: Exceptions that callers can tell by a code of the task's own, a part of its contract, as in
+                `{"EMPTY_SAMPLE": EmptySample}`. What else it raises is TASK_ERROR.
+            contract: The task's name, to say that its contract must be there. Defaults to going by the contract if
+                there is one, and by the names of the parameters if there is none.
 
         Raises:
             DeclarationError: A name is taken or malformed, or a number is out of range.
@@ -101,7 +116,7 @@ class Queue:
 
         def register(decorated: Callable[P, R]) -> Callable[P, R]:
             own = name or str(getattr(decorated, "__name__", ""))
-            self._add(own, decorated, version=version, timeout=timeout, retry=retry)
+            self._add(own, decorated, version=version, timeout=timeout, retry=retry, raises=raises, contract=contract)
             return decorated
 
         return register if function is None else register(function)
@@ -114,6 +129,8 @@ class Queue:
         version: int = 1,
         timeout: float | None = None,
         retry: Retry | None = None,
+        raises: Mapping[str, type[BaseException]] | None = None,
+        contract: str | None = None,
     ) -> None:
         """Register a library's callable as a task, without a wrapper.
 
@@ -123,6 +140,8 @@ class Queue:
             version: As in `task`.
             timeout: As in `task`.
             retry: As in `task`.
+            raises: As in `task`.
+            contract: As in `task`.
 
         Raises:
             DeclarationError: The callable cannot be imported, or as in `task`.
@@ -131,7 +150,7 @@ class Queue:
         if not callable(function):
             raise DeclarationError(f"{self.name}.expose({target!r}): this is no callable")
         own = name or target.rpartition(":")[2].rpartition(".")[2]
-        self._add(own, function, version=version, timeout=timeout, retry=retry)
+        self._add(own, function, version=version, timeout=timeout, retry=retry, raises=raises, contract=contract)
 
     def command(
         self,
@@ -144,6 +163,7 @@ class Queue:
         version: int = 1,
         timeout: float | None = None,
         retry: Retry | None = None,
+        contract: str | None = None,
     ) -> None:
         """Register a program as a task, of a queue with the lane `Commands`. No shell is involved.
 
@@ -164,13 +184,14 @@ class Queue:
             version: As in `task`.
             timeout: As in `task`; the program ends with its child.
             retry: As in `task`.
+            contract: As in `task`.
 
         Raises:
             DeclarationError: argv is empty or malformed, or as in `task`.
         """
         command = Command(argv, stdin=stdin, stdout=stdout, retry_on=retry_on)
         policy = retry and retry.but_never(CommandFailedError)
-        self._add(name, command, version=version, timeout=timeout, retry=policy)
+        self._add(name, command, version=version, timeout=timeout, retry=policy, raises=None, contract=contract)
 
     def startup(self, hook: Callable[[], R]) -> Callable[[], R]:
         """Register a function that every child calls once before its first job (load a model, warm a cache)."""
@@ -192,6 +213,8 @@ class Queue:
         version: int,
         timeout: float | None,
         retry: Retry | None,
+        raises: Mapping[str, type[BaseException]] | None,
+        contract: str | None,
     ) -> None:
         full = f"{self.name}.{own}"
         if not is_task(full):
@@ -205,6 +228,9 @@ class Queue:
             raise DeclarationError(
                 f"{full}: timeout must be above 0 and at most {MAX_TIMEOUT_MS // 1000} s, not {timeout}"
             )
+        if contract not in (None, full):
+            raise DeclarationError(f"{full}: its contract has its name, {full}, not {contract}")
+        _check_raises(full, raises or {})
         policy = retry or NO_RETRY
         binding = Binding(function, full)
         spec = TaskSpec(
@@ -215,7 +241,7 @@ class Queue:
             takes=binding.takes,
             requires=binding.requires,
         )
-        task = Task(spec=spec, function=function, binding=binding, retry=policy)
+        task = Task(spec=spec, function=function, binding=binding, retry=policy, raises=raises or {}, contract=contract)
         self.tasks.setdefault(full, {})[version] = task
 
     def _check_kind(self, full: str, function: Callable[..., Any]) -> None:
@@ -236,6 +262,14 @@ class Queue:
         for wrong, text in rules:
             if wrong:
                 raise DeclarationError(f"{full}: {text}")
+
+
+def _check_raises(full: str, raises: Mapping[str, type[BaseException]]) -> None:
+    for code, kind in raises.items():
+        if not _CODE.fullmatch(code) or code in ErrorCode.__members__:
+            raise DeclarationError(f"{full}: the code {code!r} is not UPPER_SNAKE, or one of penstock's own")
+        if not (isinstance(kind, type) and issubclass(kind, Exception)):
+            raise DeclarationError(f"{full}: {code} stands for an exception class, not {kind!r}")
 
 
 def resolve(target: str) -> Any:

@@ -8,6 +8,7 @@ import re
 import secrets
 import socket
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Final
 
 from penstock.errors import UsageError
@@ -22,6 +23,8 @@ from penstock.wire.registry import (
 
 #: An error result with the longest message and task name must fit.
 MIN_MAX_BODY_BYTES: Final = 4096
+#: Where contracts lie unless something else is said.
+DEFAULT_CONTRACTS: Final = "contracts/tasks"
 #: A day: whatever is unacknowledged for longer is a defect.
 _MAX_CONSUMER_TIMEOUT_S: Final = 86_400
 
@@ -53,6 +56,8 @@ class WorkerSettings:
         drain_s: Seconds that running jobs have after SIGTERM. Defaults to 25, which fits the 30 of Kubernetes.
         max_body_bytes: Longest body that is read or written. Defaults to 1 MiB, at most 16 MiB.
         result_ttl_s: Lifetime of stored results in seconds. Defaults to a day.
+        contracts: The directory of contracts. Defaults to `contracts/tasks` below the working directory, if it is
+            there.
 
     Raises:
         UsageError: A value is out of range; the message names all of them.
@@ -71,6 +76,7 @@ class WorkerSettings:
     drain_s: float = 25.0
     max_body_bytes: int = MAX_BODY_BYTES
     result_ttl_s: float = RESULT_TTL_MS / 1000
+    contracts: str = DEFAULT_CONTRACTS
 
     def __post_init__(self) -> None:
         """Check all values at once."""
@@ -100,6 +106,10 @@ class WorkerSettings:
             (
                 not 1 <= self.result_ttl_s < math.inf,
                 f"result lifetime {self.result_ttl_s} is no number of seconds from 1",
+            ),
+            (
+                self.contracts != DEFAULT_CONTRACTS and not Path(self.contracts).is_dir(),
+                f"{self.contracts}: there is no such directory of contracts",
             ),
         )
         problems = [text for wrong, text in rules if wrong]

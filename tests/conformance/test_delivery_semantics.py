@@ -26,7 +26,7 @@ Play = Callable[[Callable[[Scene], Coroutine[Any, Any, None]]], None]
 
 @pytest.fixture(scope="module")
 def specs() -> list[QueueSpec]:
-    return asyncio.run(describe(["tests.helpers.tasks:t"]))
+    return asyncio.run(describe(["tests.helpers.tasks:t"], "contracts/tasks"))
 
 
 @pytest.fixture(params=NAMES)

@@ -61,8 +61,8 @@ def run(action: str = "", path: str = "") -> Any:
 async def run_async(action: str = "", path: str = "") -> Any:
     """The task of the lane that calls coroutine functions."""
     answer = act(action, path)
-    while waits_for(action, path):
-        await asyncio.sleep(0.005)  # noqa: ASYNC110 -- the others are jobs, not tasks of this loop only
+    while waits_for(action, path):  # noqa: ASYNC110 -- what it waits for happens elsewhere
+        await asyncio.sleep(0.005)
     return answer
 
 

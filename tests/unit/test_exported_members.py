@@ -16,6 +16,7 @@ PUBLIC = [
     "DataError",
     "DeclarationError",
     "DeniedError",
+    "Limits",
     "PenstockError",
     "Processes",
     "Queue",

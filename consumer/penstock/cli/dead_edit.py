@@ -21,6 +21,7 @@ from penstock.admin.view import from_json, to_json
 from penstock.cli.options import amqp_url
 from penstock.errors import DataError, UsageError
 from penstock.lanes.catalog import describe
+from penstock.settings import DEFAULT_CONTRACTS
 from penstock.wire.job import Job
 from penstock.wire.registry import Exit
 
@@ -77,7 +78,7 @@ def _check(options: argparse.Namespace, job: Job) -> str:
     """Check the job as far as that was asked for; returns what was checked."""
     if not options.against:
         return "that the task takes these arguments was not checked (--against MODULE:QUEUE does)"
-    [spec] = asyncio.run(describe([options.against]))
+    [spec] = asyncio.run(describe([options.against], DEFAULT_CONTRACTS))
     check(job, spec)
     return f"its arguments are those that {job.task} takes; their types are checked when it runs"
 

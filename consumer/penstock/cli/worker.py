@@ -9,7 +9,7 @@ from typing import Any
 
 from penstock.cli.options import add_broker, amqp_url
 from penstock.errors import UsageError
-from penstock.settings import WorkerSettings, default_instance
+from penstock.settings import DEFAULT_CONTRACTS, WorkerSettings, default_instance
 from penstock.telemetry import logging as telemetry
 from penstock.wire.registry import CONSUMER_TIMEOUT_MS, MAX_BODY_BYTES, RESULT_TTL_MS
 from penstock.worker.worker import run
@@ -64,6 +64,12 @@ def add(verbs: Any) -> None:
         default=RESULT_TTL_MS / 1000,
         help="lifetime of stored results (default: a day)",
     )
+    parser.add_argument(
+        "--contracts",
+        metavar="DIR",
+        default=os.environ.get("PENSTOCK_CONTRACTS", DEFAULT_CONTRACTS),
+        help="the directory of contracts (default: $PENSTOCK_CONTRACTS, or contracts/tasks if it is there)",
+    )
     parser.add_argument("--log", choices=("auto", "json", "text"), default="auto", help="format of log lines")
     parser.add_argument(
         "--log-level",
@@ -89,6 +95,7 @@ def _run(options: argparse.Namespace) -> int:
         drain_s=options.drain,
         max_body_bytes=options.max_body,
         result_ttl_s=options.result_ttl,
+        contracts=options.contracts,
     )
     telemetry.configure(service=settings.instance, style=options.log, level=options.log_level)
     return asyncio.run(run(settings))

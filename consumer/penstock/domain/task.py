@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,6 +21,7 @@ class TaskSpec:
         retry: Its policy; the exception classes stay in the child.
         takes: Names of its parameters.
         requires: Those of them that have no default.
+        contract: The contract hash, 16 hex digits; None: it has no contract.
     """
 
     name: str
@@ -29,6 +30,12 @@ class TaskSpec:
     retry: Retry
     takes: tuple[str, ...] = ()
     requires: tuple[str, ...] = ()
+    contract: str | None = None
+
+    @property
+    def title(self) -> str:
+        """`stats.describe v1 3fa29c41d07b6e58`, with its contract hash if it has a contract."""
+        return " ".join([self.name, f"v{self.version}", *([self.contract] if self.contract else [])])
 
     def to_wire(self) -> dict[str, Any]:
         """The task as the catalog carries it."""
@@ -39,6 +46,7 @@ class TaskSpec:
             "retry": self.retry.numbers(),
             "takes": self.takes,
             "requires": self.requires,
+            "contract": self.contract,
         }
 
     @classmethod
@@ -51,6 +59,7 @@ class TaskSpec:
             retry=Retry.from_numbers(wire["retry"]),
             takes=tuple(wire["takes"]),
             requires=tuple(wire["requires"]),
+            contract=wire["contract"],
         )
 
 
@@ -76,6 +85,10 @@ class QueueSpec:
     lane: LaneSpec
     tasks: Mapping[str, Mapping[int, TaskSpec]]
 
+    def all(self) -> Iterator[TaskSpec]:
+        """Every task in every version."""
+        return (task for versions in self.tasks.values() for task in versions.values())
+
     def find(self, name: str, version: int | None) -> TaskSpec | None:
         """The task of that name and version; a version of None, which only the body tells, is the newest."""
         versions = self.tasks.get(name)
@@ -85,7 +98,7 @@ class QueueSpec:
 
     def to_wire(self) -> dict[str, Any]:
         """The queue as the catalog carries it."""
-        tasks = [task.to_wire() for versions in self.tasks.values() for task in versions.values()]
+        tasks = [task.to_wire() for task in self.all()]
         return {"name": self.name, "target": self.target, "lane": self.lane.to_wire(), "tasks": tasks}
 
     @classmethod

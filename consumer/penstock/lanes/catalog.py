@@ -15,8 +15,8 @@ from penstock.lanes.frames import Frame, Kind
 DESCRIBE_TIMEOUT_S: Final = 120.0
 
 
-async def describe(targets: Sequence[str]) -> list[QueueSpec]:
-    """The queues at these targets (`MODULE:QUEUE`).
+async def describe(targets: Sequence[str], contracts: str) -> list[QueueSpec]:
+    """The queues at these targets (`MODULE:QUEUE`), whose tasks fit their contracts in the directory `contracts`.
 
     Raises:
         CatalogError: A module cannot be imported or declares something wrong; the text says what and what to do.
@@ -24,7 +24,7 @@ async def describe(targets: Sequence[str]) -> list[QueueSpec]:
     frames: list[Frame] = []
     ended: asyncio.Future[int] = asyncio.get_running_loop().create_future()
     child = Child(
-        ["describe", *targets],
+        ["describe", contracts, *targets],
         python=None,
         on_frames=frames.extend,
         on_exit=lambda status, _: ended.set_result(status),

@@ -5,12 +5,13 @@
 Integers are big-endian; `length` counts everything after itself. `meta` is a msgpack array that both sides
 know; `body` is opaque. `number` ties an OUTCOME to its JOB.
 
-    parent ──▶ child    BOOT     meta [target, worker, max_body_bytes]
+    parent ──▶ child    BOOT     meta [target, worker, max_body_bytes, contracts]
     child  ──▶ parent   READY    meta []
     child  ──▶ parent   FAILED   meta [what happened]; the child then ends
     parent ──▶ child    JOB      meta [task, job id, attempt, version?, deadline?, fence, failures]  body job.v1
     child  ──▶ parent   OUTCOME  meta [kind, run_us]  body result.v1
-                             or  meta [kind, run_us, code, message, retryable, exc_type?, delay_s?, traceback?, tries]
+                             or  meta [kind, run_us, code, message, retryable, exc_type?, delay_s?, traceback?, tries,
+                                       details]
     child  ──▶ parent   CATALOG  meta [queues]; the child then ends
     parent closes                the child finishes the jobs that it has and ends
 """

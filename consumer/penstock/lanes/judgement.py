@@ -22,8 +22,8 @@ def outcome_of(frame: Frame) -> Outcome:
     kind, run_us, *failed = frame.meta
     if not failed:
         return Outcome(_KINDS[kind], frame.body, run_s=run_us / 1e6)
-    code, message, retryable, exc_type, delay_s, trace, tries = failed
-    failure = Failure(code=code, message=message, retryable=retryable, exc_type=exc_type)
+    code, message, retryable, exc_type, delay_s, trace, tries, details = failed
+    failure = Failure(code=code, message=message, retryable=retryable, exc_type=exc_type, details=details)
     return Outcome(_KINDS[kind], failure=failure, delay_s=delay_s, run_s=run_us / 1e6, trace=trace, tries=tries)
 
 

@@ -36,6 +36,7 @@ class Lane:
         spec: The queue.
         worker: The worker's name, written into results.
         max_body_bytes: Longest body that a child reads or writes.
+        contracts: The directory of contracts.
         on_outcome: Called with each job and how its attempt ended.
         on_unstarted: Called with a job that has spent nothing and is to wait: `quarantine` took it and no child could
             be started, or it ran beside another whose limit was their child's end.
@@ -49,6 +50,7 @@ class Lane:
         *,
         worker: str,
         max_body_bytes: int,
+        contracts: str,
         on_outcome: Callable[[Delivery, Outcome], None],
         on_unstarted: Callable[[Delivery], None],
         on_broken: Callable[[str], None],
@@ -61,7 +63,7 @@ class Lane:
         self._clock = clock
         self._on_unstarted = on_unstarted
         self._slots = Slots(clock, spec.lane.width)
-        boot = [spec.target, worker, max_body_bytes]
+        boot = [spec.target, worker, max_body_bytes, contracts]
         self._places = [self._place(boot, self._slots) for _ in range(spec.lane.children)]
         memory = spec.lane.quarantine_memory or usable() // 2
         alone = self._place(boot, Slots(clock), memory=memory)
@@ -71,7 +73,7 @@ class Lane:
         self._ending = False
         self._cut_off: list[Delivery] = []
         self._dispatch_scheduled = False
-        self._timed = any(task.timeout_s is not None for versions in spec.tasks.values() for task in versions.values())
+        self._timed = any(task.timeout_s is not None for task in spec.all())
         self._watching = False
         self._watched_at = 0.0
 

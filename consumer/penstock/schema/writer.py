@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import textwrap
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
@@ -39,7 +40,12 @@ _WIDTH: Final = 120
 
 def text(contract: Contract) -> str:
     """The file's text: UTF-8, two spaces, short values on one line, a newline at the end."""
-    return _json(document(contract), 0) + "\n"
+    return render(document(contract))
+
+
+def render(document: Document) -> str:
+    """The text of a document, whether or not it is a contract."""
+    return _json(document, 0) + "\n"
 
 
 def document(contract: Contract) -> Document:
@@ -155,8 +161,13 @@ def _json(value: Any, depth: int, used: int = 0) -> str:
         return flat
     inner, outer = "  " * (depth + 1), "  " * depth
     if isinstance(value, list):
-        lines = [inner + _json(item, depth + 1) for item in value]
-        return "[\n" + ",\n".join(lines) + f"\n{outer}]"
+        items = [_json(item, depth + 1) for item in value]
+        if not any(isinstance(item, dict | list) for item in value):
+            filled = textwrap.wrap(
+                ", ".join(items), _WIDTH - len(inner), break_long_words=False, break_on_hyphens=False
+            )
+            return "[\n" + "\n".join(inner + line for line in filled) + f"\n{outer}]"
+        return "[\n" + ",\n".join(inner + item for item in items) + f"\n{outer}]"
     lines = []
     for key, item in value.items():
         label = json.dumps(key, ensure_ascii=False) + ": "

@@ -15,7 +15,7 @@ from penstock.broker.ports import Confirm
 from penstock.domain.topology import Topology
 from penstock.errors import UnavailableError
 from penstock.lanes.catalog import describe
-from penstock.settings import WorkerSettings
+from penstock.settings import DEFAULT_CONTRACTS, WorkerSettings
 from penstock.testing.broker import MemoryBroker
 from penstock.testing.messages import Message, Properties
 from penstock.testing.server import GUEST
@@ -82,15 +82,18 @@ class Harness:
     Args:
         targets: The queues, each `MODULE:QUEUE`, importable from the working directory.
         timeout_s: Longest wait for a result, in seconds. Defaults to 30.
+        contracts: The directory of contracts. Defaults to `contracts/tasks` below the working directory.
 
     Raises:
         PenstockError: When it is entered: the worker cannot start. When it is left: the worker could not go on.
     """
 
-    def __init__(self, *targets: str, timeout_s: float = 30.0) -> None:
+    def __init__(self, *targets: str, timeout_s: float = 30.0, contracts: str = DEFAULT_CONTRACTS) -> None:
         self.broker = MemoryBroker()
         self.store = MemoryStore()
-        self._settings = WorkerSettings(targets=targets, amqp_url="amqp://memory", http_port=None, drain_s=_STOP_S / 2)
+        self._settings = WorkerSettings(
+            targets=targets, amqp_url="amqp://memory", http_port=None, drain_s=_STOP_S / 2, contracts=contracts
+        )
         self._topology = Topology(self._settings.namespace)
         self._reply_to = f"{GUEST}.test-{secrets.token_hex(4)}"
         self._timeout_s = timeout_s
@@ -202,7 +205,7 @@ class Harness:
     # ── inside ──────────────────────────────────────────────────────────────────────────────────
 
     async def _start(self) -> None:
-        specs = await describe(self._settings.targets)
+        specs = await describe(self._settings.targets, self._settings.contracts)
         self._queues = [spec.name for spec in specs]
         self._worker = Worker(self._settings, specs, self.broker, self.store)
         await self._worker.start()

@@ -182,7 +182,12 @@ class _Converter:
 
     def _native(self, value: Any, level: int) -> Any:
         if isinstance(value, datetime | Timestamp):
-            return _timestamp(value)
+            if isinstance(value, datetime) and value.utcoffset() is None:
+                raise _UnfitError("a datetime without a time zone cannot travel; make it with datetime.now(UTC)")
+            try:
+                return to_timestamp(value)
+            except ValueError as error:
+                raise _UnfitError(str(error)) from None
         if (size := getattr(value, "size", 0)) and isinstance(size, int):
             self._enter(size - 1, 0)  # an array too large is not even unfolded
             self._nodes -= size - 1
@@ -212,16 +217,19 @@ def _as_native(value: Any) -> Any:
     return unfold() if callable(unfold) else value
 
 
-def _timestamp(moment: Any) -> Timestamp:
+def to_timestamp(moment: datetime | Timestamp) -> Timestamp:
+    """A moment as the wire has it; a datetime has a time zone.
+
+    Raises:
+        ValueError: It lies outside the years 1 to 9999.
+    """
     if isinstance(moment, datetime):
-        if moment.utcoffset() is None:
-            raise _UnfitError("a datetime without a time zone cannot travel; make it with datetime.now(UTC)")
         since = moment - _EPOCH
         # pandas.Timestamp is a datetime with nanoseconds
         nanoseconds = since.microseconds * 1000 + getattr(moment, "nanosecond", 0)
         moment = Timestamp(since.days * 86_400 + since.seconds, nanoseconds)
     if not MIN_SECONDS <= moment.seconds <= MAX_SECONDS:
-        raise _UnfitError("the timestamp lies outside the years 1 to 9999")
+        raise ValueError("the timestamp lies outside the years 1 to 9999")
     return moment
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -75,10 +75,18 @@ class Result:
     error: Failure | None = None
 
 
-def encode_result(result: Result, *, max_bytes: int = MAX_BODY_BYTES) -> bytes:
+def encode_result(
+    result: Result, *, max_bytes: int = MAX_BODY_BYTES, convert: Callable[[Any, int, int], Any] | None = None
+) -> bytes:
     """The canonical result.v1 bytes of a result.
 
     The worker vouches for the fields of the envelope; only `value` and the details of `error` are checked.
+
+    Args:
+        result: The result.
+        max_bytes: Longest body; defaults to `MAX_BODY_BYTES` (1 MiB).
+        convert: What makes the value one of the profile's, given its level of nesting and the number of values in
+            the body up to it. Defaults to what `codec.encode` does.
 
     Raises:
         WireError: `BAD_ENVELOPE` when the value cannot travel; `TOO_LARGE`.
@@ -92,7 +100,10 @@ def encode_result(result: Result, *, max_bytes: int = MAX_BODY_BYTES) -> bytes:
     }
     if result.error is None:
         fields["status"] = _OK
-        fields["result"] = plain(result.value, max_bytes=max_bytes, name="result", level=2, nodes=23)
+        if convert is None:
+            fields["result"] = plain(result.value, max_bytes=max_bytes, name="result", level=2, nodes=23)
+        else:
+            fields["result"] = convert(result.value, 2, 23)
     else:
         fields["status"] = _ERROR
         fields["error"] = _error_fields(result.error, max_bytes)

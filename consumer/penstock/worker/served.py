@@ -64,6 +64,7 @@ class ServedQueue:
             spec,
             worker=worker,
             max_body_bytes=settings.max_body_bytes,
+            contracts=settings.contracts,
             on_outcome=self._ended,
             on_unstarted=self._unstarted,
             on_broken=lambda why: shutdown.fail(WorkerError(why)),

@@ -45,7 +45,7 @@ async def run(settings: WorkerSettings) -> Exit:
         PenstockError: It cannot start or cannot go on; the error says why and what to do.
     """
     broker, store = connect(settings)
-    worker = Worker(settings, await describe(settings.targets), broker, store)
+    worker = Worker(settings, await describe(settings.targets, settings.contracts), broker, store)
     worker.shutdown.listen()
     return await worker.run()
 
@@ -169,7 +169,7 @@ class Worker:
                 "event": Event.WORKER_READY,
                 "worker": self.name,
                 "queues": queues,
-                "tasks": [task for queue in self._queues for task in queue.spec.tasks],
+                "tasks": [task.title for queue in self._queues for task in queue.spec.all()],
                 "broker": self._broker.version,
                 "http": f"{settings.http_host}:{port}" if port else "off",
             },

@@ -37,7 +37,7 @@ def failure(call: Callable[[], object]) -> BaseException:
 def test_the_queue_of_a_module_is_found(write: Write) -> None:
     module = write("from penstock import Queue\nq = Queue('stats')\nq.expose('math:sqrt')\n")
     assert load(f"{module}:q").name == "stats"
-    assert [spec.name for spec in describe([f"{module}:q"])] == ["stats"]
+    assert [spec.name for spec in describe([f"{module}:q"], "contracts/tasks")] == ["stats"]
 
 
 @pytest.mark.parametrize(("value", "kind"), [("4", "int"), ("None", "NoneType"), ("'stats'", "str")])
@@ -50,7 +50,7 @@ def test_what_is_no_queue_is_refused_by_its_kind(write: Write, value: str, kind:
 def test_a_queue_without_tasks_is_refused(write: Write) -> None:
     module = write("from penstock import Queue\nq = Queue('stats')\n")
     with pytest.raises(DeclarationError, match=r"queue 'stats' .* has no task"):
-        list(describe([f"{module}:q"]))
+        list(describe([f"{module}:q"], "contracts/tasks"))
 
 
 def test_a_failed_import_is_shown_from_the_users_first_line_on(write: Write) -> None:

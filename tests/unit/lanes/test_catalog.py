@@ -45,7 +45,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def failure(target: str) -> str:
     """What describe says of a target that fails."""
     with pytest.raises(CatalogError) as error:
-        within_deadline(describe([target]))
+        within_deadline(describe([target], "contracts/tasks"))
     return str(error.value)
 
 
@@ -57,7 +57,7 @@ def test_a_child_describes_queues_that_the_parent_never_imports(here: Path) -> N
     (here / "described_tasks.py").write_text(TASKS)
 
     # When the parent asks for both
-    stats, images = within_deadline(describe(["described_tasks:stats", "described_tasks:images"]))
+    stats, images = within_deadline(describe(["described_tasks:stats", "described_tasks:images"], "contracts/tasks"))
 
     # Then it knows everything but the code
     assert (stats.name, stats.target, stats.lane) == ("stats", "described_tasks:stats", Processes(3))
@@ -109,7 +109,7 @@ def test_two_queues_of_one_name_are_refused(here: Path) -> None:
         "from penstock import Queue\na, b = Queue('q'), Queue('q')\na.expose('math:sqrt')\nb.expose('math:sqrt')\n"
     )
     with pytest.raises(CatalogError, match="two of the queues have one name: q, q"):
-        within_deadline(describe(["double_tasks:a", "double_tasks:b"]))
+        within_deadline(describe(["double_tasks:a", "double_tasks:b"], "contracts/tasks"))
 
 
 def test_an_import_that_takes_too_long_is_ended(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -130,7 +130,7 @@ def test_an_import_that_takes_too_long_is_ended(here: Path, monkeypatch: pytest.
 
 def test_what_user_code_prints_does_not_disturb_the_protocol(here: Path) -> None:
     (here / "printing_tasks.py").write_text("print('hello'); import sys; sys.stdout.flush()\n" + TASKS)
-    (spec,) = within_deadline(describe(["printing_tasks:stats"]))
+    (spec,) = within_deadline(describe(["printing_tasks:stats"], "contracts/tasks"))
     assert spec.name == "stats"
 
 
@@ -164,7 +164,7 @@ JOB = ["q.step", JOB_ID, 1, None, None, 10_000, 0]
 
 
 def boot(target: str) -> bytes:
-    return pack(Kind.BOOT, 0, [target, "worker-1", 1024 * 1024])
+    return pack(Kind.BOOT, 0, [target, "worker-1", 1024 * 1024, "contracts/tasks"])
 
 
 def job(action: str) -> bytes:
@@ -190,7 +190,7 @@ def test_a_child_says_that_it_is_ready_and_ends_when_its_parent_closes(here: Pat
 
     async def test() -> None:
         # When a child boots and is then told to finish
-        family = Family("run")
+        family = Family("processes")
         family.child.start()
         family.child.send(boot("runnable:q"))
         family.child.flush()
@@ -215,7 +215,7 @@ def test_a_child_that_fails_to_boot_says_why_before_it_ends(here: Path) -> None:
 
     async def test() -> None:
         # When a child boots
-        family = Family("run")
+        family = Family("processes")
         family.child.start()
         family.child.send(boot("hooked:q"))
         family.child.flush()
@@ -234,7 +234,7 @@ def test_a_child_that_is_killed_is_reported_by_its_signal(here: Path) -> None:
     (here / "runnable.py").write_text(RUNNABLE)
 
     async def test() -> None:
-        family = Family("run")
+        family = Family("processes")
         family.child.start()
         family.child.send(boot("runnable:q"))
         family.child.flush()
@@ -252,7 +252,7 @@ def test_killing_a_child_ends_what_it_started(here: Path) -> None:
     (here / "runnable.py").write_text(RUNNABLE)
 
     async def test() -> None:
-        family = Family("run")
+        family = Family("processes")
         family.child.start()
         family.child.send(boot("runnable:q"))
         family.child.flush()
@@ -277,7 +277,7 @@ def test_the_end_of_a_child_is_seen_though_its_own_child_lives_on(here: Path) ->
     (here / "runnable.py").write_text(RUNNABLE)
 
     async def test() -> None:
-        family = Family("run")
+        family = Family("processes")
         family.child.start()
         family.child.send(boot("runnable:q"))
         family.child.flush()
@@ -300,7 +300,7 @@ def test_a_child_that_dies_leaves_nothing_behind_that_it_started(here: Path) -> 
     (here / "runnable.py").write_text(RUNNABLE)
 
     async def test() -> None:
-        family = Family("run")
+        family = Family("processes")
         family.child.start()
         family.child.send(boot("runnable:q"))
         family.child.flush()
@@ -326,7 +326,7 @@ def test_a_job_larger_than_any_buffer_of_the_kernel_goes_through(here: Path) -> 
     )
 
     async def test() -> None:
-        family = Family("run")
+        family = Family("processes")
         family.child.start()
         big = 900_000
 
@@ -368,7 +368,7 @@ def test_a_child_does_not_outlive_its_parent(here: Path) -> None:
         "    ready = asyncio.Event()\n"
         "    child = Child(['run'], python=None, on_frames=lambda _: ready.set(), on_exit=print)\n"
         "    child.start()\n"
-        "    child.send(pack(Kind.BOOT, 0, ['runnable:q', 'w', 4096]))\n"
+        "    child.send(pack(Kind.BOOT, 0, ['runnable:q', 'w', 4096, 'contracts/tasks']))\n"
         "    child.flush()\n"
         "    await ready.wait()\n"
         "    print(child.pid, flush=True)\n"

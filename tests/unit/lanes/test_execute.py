@@ -13,6 +13,7 @@ import pytest
 
 from penstock import Processes, Queue, Reject, Retry, RetryAfter, current_job
 from penstock.lanes.runner.execute import Executor
+from penstock.schema.library import Library
 from penstock.settings import MIN_MAX_BODY_BYTES
 from penstock.wire.registry import MAX_BODY_BYTES
 from penstock.wire.result import Result, decode_result
@@ -33,6 +34,7 @@ class Answer(NamedTuple):
     delay_s: float | None
     trace: str | None
     tries: int | None
+    details: dict[str, Any] | None
     body: bytes
 
     @property
@@ -51,7 +53,7 @@ def attempt(
     """Run `function` as the task `stats.norm`; the mirrors are those of `body` if nothing else is said."""
     queue = Queue("stats", lane=Processes(1))
     queue.task(name="norm", **(task or {}))(function)
-    executor = Executor(queue, worker=WORKER, max_body_bytes=max_body_bytes)
+    executor = Executor(queue, Library("contracts/tasks"), worker=WORKER, max_body_bytes=max_body_bytes)
     says = {
         "task": "stats.norm",
         "job_id": JOB_ID,
@@ -72,8 +74,8 @@ def ran(executor: Executor, meta: list[Any], body: bytes) -> Answer:
         pytest.fail(f"{type(error).__name__} left the executor")
     kind, run_us, *failed = outcome
     assert bool(written) is (kind == "succeeded"), "the child writes results of successes only"
-    code, message, retryable, exc_type, delay_s, trace, tries = failed or [None] * 7
-    return Answer(kind, run_us, code, message, retryable, exc_type, delay_s, trace, tries, written)
+    code, message, retryable, exc_type, delay_s, trace, tries, details = failed or [None] * 8
+    return Answer(kind, run_us, code, message, retryable, exc_type, delay_s, trace, tries, details, written)
 
 
 def nothing() -> None:
@@ -377,7 +379,7 @@ def test_a_task_that_is_not_there_is_refused_with_those_that_are() -> None:
     # Given a queue with the task stats.norm
     queue = Queue("stats", lane=Processes(1))
     queue.task(name="norm")(never)
-    executor = Executor(queue, worker=WORKER, max_body_bytes=MAX_BODY_BYTES)
+    executor = Executor(queue, Library("contracts/tasks"), worker=WORKER, max_body_bytes=MAX_BODY_BYTES)
 
     # When a job for another comes
     answer = ran(executor, ["stats.other", JOB_ID, 1, None, None, 10_000, 0], job_body(task="stats.other"))
@@ -420,7 +422,7 @@ def test_a_job_runs_the_version_that_its_body_asks_for(version: int, value: str,
     queue = Queue("stats", lane=Processes(1))
     queue.task(name="norm")(lambda: "old")
     queue.task(name="norm", version=2)(lambda: "new")
-    executor = Executor(queue, worker=WORKER, max_body_bytes=MAX_BODY_BYTES)
+    executor = Executor(queue, Library("contracts/tasks"), worker=WORKER, max_body_bytes=MAX_BODY_BYTES)
 
     # When a job asks for one of them, in a header too or in the body alone
     mirrors = ["stats.norm", JOB_ID, 1, version if header else None, None, 10_000, 0]

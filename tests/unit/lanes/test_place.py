@@ -95,7 +95,7 @@ class Stage:
         return next(number for number, _ in self.place.slot.running())
 
     def answer(self, kind: OutcomeKind, number: int | None = None) -> None:
-        failed = [] if kind is OutcomeKind.SUCCEEDED else ["TASK_ERROR", "no", False, None, None, None, 1]
+        failed = [] if kind is OutcomeKind.SUCCEEDED else ["TASK_ERROR", "no", False, None, None, None, 1, {}]
         self.child.say([Frame(Kind.OUTCOME, number or self.running, [kind.value, 100, *failed], b"")])
 
     def overrun(self) -> None:

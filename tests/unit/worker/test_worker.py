@@ -30,7 +30,7 @@ def made(settings: WorkerSettings = SETTINGS) -> Worker:
     return Worker(settings, [make_queue()], *connect(settings))
 
 
-async def described(_: Any) -> list[QueueSpec]:
+async def described(*_: Any) -> list[QueueSpec]:
     return [make_queue()]
 
 

@@ -1,7 +1,7 @@
-"""A child process: `python -m penstock.lanes.runner FD STACK_FD PARENT_PID KIND`, or `... describe MODULE:QUEUE ...`.
+"""A child process, `python -m penstock.lanes.runner FD STACK_FD PARENT_PID ...`.
 
-KIND is that of the queue's lane, FD the child's end of the socketpair that its parent made, STACK_FD the file for its
-last stack.
+Then follows KIND to run jobs, or `describe CONTRACTS MODULE:QUEUE ...` to describe queues. KIND is that of the queue's
+lane, FD the child's end of the socketpair that its parent made, STACK_FD the file for its last stack.
 """
 
 from __future__ import annotations
@@ -44,7 +44,8 @@ def main(arguments: list[str]) -> int:
     sys.path.insert(0, str(Path.cwd()))
     try:
         if mode == "describe":
-            catalog = [spec.to_wire() for spec in describe(targets)]
+            contracts, *names = targets
+            catalog = [spec.to_wire() for spec in describe(names, contracts)]
             parent.sendall(pack(Kind.CATALOG, 0, [catalog]))
         else:
             RUNNERS[mode](parent)

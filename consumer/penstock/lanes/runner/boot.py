@@ -7,13 +7,16 @@ import inspect
 import os
 import traceback
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import penstock
 from penstock.domain.task import QueueSpec
-from penstock.errors import DeclarationError
+from penstock.errors import ContractError, DeclarationError
 from penstock.lanes.runner.execute import Executor
 from penstock.queue import Queue, resolve
+from penstock.schema.binding import bound
+from penstock.schema.library import Library
 
 _TRACEBACK_BYTES = 8192
 #: Where the frames come from that lie between penstock and the user's module.
@@ -36,7 +39,7 @@ def load(target: str) -> Queue:
     return queue
 
 
-def boot(target: str, worker: str, max_body_bytes: int) -> Executor:
+def boot(target: str, worker: str, max_body_bytes: int, contracts: str) -> Executor:
     """Import the queue and warm it up, in a child that is to run it; the arguments are those of a BOOT frame.
 
     Raises:
@@ -45,31 +48,47 @@ def boot(target: str, worker: str, max_body_bytes: int) -> Executor:
     queue = load(target)
     for hook in queue.startup_hooks:
         hook()
-    return Executor(queue, worker=worker, max_body_bytes=max_body_bytes)
+    return Executor(queue, Library(contracts), worker=worker, max_body_bytes=max_body_bytes)
 
 
-async def boot_async(target: str, worker: str, max_body_bytes: int) -> Executor:
+async def boot_async(target: str, worker: str, max_body_bytes: int, contracts: str) -> Executor:
     """As `boot`, for start-up hooks that may be coroutine functions."""
     queue = load(target)
     for hook in queue.startup_hooks:
         if inspect.isawaitable(waiting := hook()):
             await waiting
-    return Executor(queue, worker=worker, max_body_bytes=max_body_bytes)
+    return Executor(queue, Library(contracts), worker=worker, max_body_bytes=max_body_bytes)
 
 
-def describe(targets: Iterable[str]) -> Iterator[QueueSpec]:
-    """The queues at these targets, without their code."""
+def describe(targets: Iterable[str], contracts: str) -> Iterator[QueueSpec]:
+    """The queues at these targets, without their code; their tasks fit the contracts that lie in the directory.
+
+    Raises:
+        DeclarationError: A target is no queue, or one without tasks, or lacks a contract that it wants.
+        ContractError: A contract is none, or a task has drifted from it.
+    """
+    library = Library(contracts)
     for target in targets:
         queue = load(target)
         if not queue.tasks:
             raise DeclarationError(f"queue {queue.name!r} ({target}) has no task")
-        yield queue.spec(target)
+        for versions in queue.tasks.values():
+            for task in versions.values():
+                bound(task, library)
+        spec = queue.spec(target)
+        tasks = {
+            name: {version: replace(task, contract=library.digest(name, version)) for version, task in versions.items()}
+            for name, versions in spec.tasks.items()
+        }
+        yield replace(spec, tasks=tasks)
 
 
 def failure_text(error: BaseException) -> str:
     """What to show of an import that failed: the traceback from the user's first line on, or one sentence."""
     frames = traceback.extract_tb(error.__traceback__)
     user = [f for f in frames if not f.filename.startswith(_NOT_THE_USERS)]
+    if isinstance(error, ContractError):
+        return str(error)
     if isinstance(error, DeclarationError):
         return f"{error} ({user[-1].filename}, line {user[-1].lineno})" if user else str(error)
     lines = ["Traceback (most recent call last):\n", *traceback.format_list(user)] if user else []

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import time
 import traceback
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple
 
-from penstock.domain.binding import InvalidArgs
+from penstock.domain.binding import Binding, InvalidArgs
 from penstock.domain.command import Command
 from penstock.domain.context import CurrentJob, running
 from penstock.domain.outcome import OutcomeKind
@@ -15,6 +16,9 @@ from penstock.domain.retry import Reject
 from penstock.domain.task import other_version
 from penstock.lanes.runner import command
 from penstock.queue import Queue, Task
+from penstock.schema.binding import ContractBinding, bound
+from penstock.schema.library import Library
+from penstock.schema.misfit import Misfit
 from penstock.wire.failure import Failure, WireError
 from penstock.wire.job import Job, decode_job
 from penstock.wire.registry import ErrorCode
@@ -68,6 +72,7 @@ class _Attempt:
     # Known once the body is read.
     job: Job = field(init=False)
     task: Task = field(init=False)
+    binding: Binding | ContractBinding = field(init=False)
     positional: list[Any] = field(init=False)
     keywords: dict[str, Any] = field(init=False)
 
@@ -113,12 +118,19 @@ class _Attempt:
             coroutine=coroutine,
         )
 
+    def _code(self, error: BaseException) -> str:
+        """The code of an exception: the task's own if it names the class, the closest one if several do."""
+        if isinstance(error, Reject):
+            return ErrorCode.REJECTED
+        own = {kind: code for code, kind in self.task.raises.items()}
+        return next((own[kind] for kind in type(error).__mro__ if kind in own), ErrorCode.TASK_ERROR)
+
     def raised(self, error: BaseException) -> _Ended:
         """An exception as the caller may see it (type and text) and as the log needs it (the traceback)."""
         policy = self.task.retry
         retryable = policy.retries(error)
         failure = Failure(
-            code=ErrorCode.REJECTED if isinstance(error, Reject) else ErrorCode.TASK_ERROR,
+            code=self._code(error),
             message=_text(error),
             retryable=retryable,
             exc_type=type(error).__name__,
@@ -141,12 +153,18 @@ class Executor:
 
     Args:
         queue: The queue with its code.
+        library: Where the contracts of its tasks are.
         worker: The worker's name, written into results.
         max_body_bytes: Longest body that is read or written.
     """
 
-    def __init__(self, queue: Queue, *, worker: str, max_body_bytes: int) -> None:
+    def __init__(self, queue: Queue, library: Library, *, worker: str, max_body_bytes: int) -> None:
         self._tasks = queue.tasks
+        self._bindings = {
+            (task.spec.name, task.spec.version): bound(task, library) or task.binding
+            for versions in queue.tasks.values()
+            for task in versions.values()
+        }
         #: How many jobs the child runs at once.
         self.width = queue.lane.width
         self._worker = worker
@@ -188,9 +206,16 @@ class Executor:
             attempt.job = self._job(attempt.mirrors, body)
             attempt.task = self._task(attempt.job)
             self._in_time(attempt.job)
-            attempt.positional, attempt.keywords = _bind(attempt.task, attempt.job)
+            attempt.binding = self._bindings[attempt.job.task, attempt.job.tv]
+            attempt.positional, attempt.keywords = attempt.binding.bind(attempt.job.args)
         except _Refused as refused:
             attempt.ended = refused.ended
+        except InvalidArgs as error:
+            attempt.ended = _invalid(str(error))
+        except Misfit as misfit:
+            attempt.ended = _invalid(f"{attempt.job.task}: {misfit.text()}", misfit.details())
+        except Exception as error:  # noqa: BLE001 -- the arguments' classes are user code
+            attempt.ended = attempt.raised(error)
         return attempt
 
     def _end(self, attempt: _Attempt) -> tuple[list[Any], bytes]:
@@ -202,7 +227,7 @@ class Executor:
         answer: list[Any] = [ended.kind.value, int(run_s * 1e6)]
         if failure := ended.failure:
             said = (str(failure.code), failure.message, failure.retryable, failure.exc_type)
-            answer += [*said, ended.delay_s, ended.trace, attempt.tries]
+            answer += [*said, ended.delay_s, ended.trace, attempt.tries, dict(failure.details)]
         return answer, result
 
     def _task(self, job: Job) -> Task:
@@ -255,8 +280,10 @@ class Executor:
             worker=self._worker,
             value=ended.value,
         )
+        binding = attempt.binding
         try:
-            return encode_result(result, max_bytes=self._max_body_bytes)
+            convert = binding.result if isinstance(binding, ContractBinding) else None
+            return encode_result(result, max_bytes=self._max_body_bytes, convert=convert)
         except BaseException as error:  # noqa: BLE001 -- reading a value may run user code
             ended.kind, ended.failure = OutcomeKind.RAISED, _unfit(error)
             return b""
@@ -264,17 +291,18 @@ class Executor:
 
 def _unfit(error: BaseException) -> Failure:
     """Why a value cannot be the result."""
+    if isinstance(error, Misfit):
+        text = error.text("result")
+        return Failure(code=ErrorCode.RESULT_INVALID, message=text, retryable=False, details=error.details("result"))
     if isinstance(error, WireError) and error.code is ErrorCode.TOO_LARGE:
         return Failure(code=ErrorCode.RESULT_TOO_LARGE, message=str(error), retryable=False)
     text = str(error) if isinstance(error, WireError) else f"reading the result failed: {_text(error)}"
     return Failure(code=ErrorCode.RESULT_INVALID, message=text, retryable=False)
 
 
-def _bind(task: Task, job: Job) -> tuple[list[Any], dict[str, Any]]:
-    try:
-        return task.binding.bind(job.args)
-    except InvalidArgs as error:
-        raise _Refused(ErrorCode.INVALID_ARGS, str(error)) from None
+def _invalid(message: str, details: Mapping[str, str] | None = None) -> _Ended:
+    failure = Failure(code=ErrorCode.INVALID_ARGS, message=message, retryable=False, details=details or {})
+    return _Ended(OutcomeKind.UNDECODABLE, failure=failure)
 
 
 def _text(error: BaseException) -> str:
