@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 from penstock import __version__
-from penstock.cli import dead, topology, worker
+from penstock.cli import contract, dead, topology, worker
 from penstock.errors import PenstockError
 from penstock.wire.registry import Exit
 
@@ -31,6 +31,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     worker.add(verbs)
     topology.add(verbs)
     dead.add(verbs)
+    contract.add(verbs)
     options = parser.parse_args(arguments)
     try:
         return int(options.run(options))
