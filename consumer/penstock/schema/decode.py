@@ -72,6 +72,9 @@ class Decoders:
             hint: The annotation that says what Python has for it; None: the plain kinds, as dict for an object.
         """
         base = hints.stripped(hint)[0] if hint is not None else None
+        if not isinstance(type_, Nullable) and (inner := hints.optional(base)) is not None:
+            # An optional property is never nil on the wire: left out, it is None.
+            base = hints.stripped(inner)[0]
         if isinstance(type_, Ref):
             return self._reference(type_, base)
         return _MAKERS[type(type_)](self, type_, base)

@@ -71,7 +71,7 @@ def _parse(data: bytes | str, source: str) -> Any:
         return dict(found)
 
     def number(text: str) -> Any:
-        value = float(text) if set(text) & set(".eE") else int(text)
+        value = int(text) if text.lstrip("-").isdigit() else float(text)
         if not abs(value) <= MAX_SAFE_INT_IN_FLOAT:
             raise ContractError(f"{source} has the number {text[:40]}; numbers lie within ±2^53")
         return value
