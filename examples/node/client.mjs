@@ -76,7 +76,7 @@ export class Client {
     channel.on("close", () => this.#lose("the channel was closed"));
     channel.on("return", (message) => this.#returned.add(message.properties.messageId));
     const queue = `${this.#namespace}.reply.${this.#replyTo}`;
-    await channel.assertQueue(queue, { exclusive: true, durable: false });
+    await channel.assertQueue(queue, { exclusive: true, durable: false, arguments: { "x-queue-type": "classic" } });
     await channel.bindQueue(queue, `${this.#namespace}.replies`, this.#replyTo);
     await channel.consume(queue, (message) => this.#receive(message), { noAck: true, exclusive: true });
   }
@@ -158,12 +158,13 @@ export class Client {
 
   #receive(message) {
     if (message === null) return this.#lose("the reply queue is gone");
-    const { type, correlationId } = message.properties;
-    const waiting = this.#waiting.get(correlationId);
-    if (!waiting || type !== TYPES.RESULT) return; // a second result, or something of the future
+    const id = message.properties.correlationId;
+    const waiting = this.#waiting.get(id);
+    if (!waiting) return; // nobody waits for it, or no longer
     try {
       const result = decodeResult(message.content);
-      if (result.job_id === correlationId) waiting.resolve(result); // the body is authoritative
+      if (result.job_id !== id) throw new Error(`${id}: the reply is the result of ${result.job_id}`);
+      waiting.resolve(result);
     } catch (error) {
       waiting.reject(error);
     }
