@@ -79,6 +79,9 @@ func (p *publication) headers(repeats int) amqp.Table {
 		wire.HeaderResultMode:  p.job.Result.String(),
 		wire.HeaderTaskVersion: int64(p.job.Version),
 	}
+	if p.job.Contract != "" {
+		headers[wire.HeaderContract] = p.job.Contract
+	}
 	if !p.job.Deadline.IsZero() {
 		headers[wire.HeaderDeadline] = p.job.Deadline.UnixMilli()
 	}

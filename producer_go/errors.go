@@ -102,9 +102,12 @@ func (e *EnqueueError) remedy() string {
 type InvalidJobError struct {
 	Code    string
 	Message string
+	Err     error // what says more, for instance a [typed.InvalidError]; may be nil
 }
 
 func (e *InvalidJobError) Error() string { return e.Code + ": " + e.Message }
+
+func (e *InvalidJobError) Unwrap() error { return e.Err }
 
 // RemoteError is the error result of a job: the worker's, not the connection's.
 //

@@ -17,8 +17,9 @@ func TestThePublicNames(t *testing.T) {
 	for folder, list := range map[string]string{
 		".": `Client Code* EnqueueError Err* FetchResult Handle InvalidJobError Job NoResult Open Options
 			RemoteError Reply ReplyAndStored ResultMode ResultStore Spent Stats Stored`,
-		"penstocktest": `Double Handle Job JobOf New URL`,
+		"penstocktest": `Double Handle HandleTask Job JobOf New URL`,
 		"redisresults": `New Store`,
+		"typed":        `Array ArrayBounds Codec Decode DecodeArray Decoder Encoder Fail Finite Handle InvalidError IsDate IsDecimal IsTime IsUUID Keys Matrix None NoneCodec Number Options Runes Task TupleOf Vector`,
 	} {
 		want := strings.Fields(list)
 		if got := exported(t, folder); !slices.Equal(got, want) {

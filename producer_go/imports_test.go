@@ -24,8 +24,11 @@ func TestImportsGoOneWay(t *testing.T) {
 		"internal/backend":  {"internal/confirm", "internal/replies"},
 		".":                 {amqp, "internal/fault", "internal/amqpconn", "internal/wire", "internal/confirm", "internal/replies", "internal/backend"},
 		"internal/double":   {"internal/fault", "internal/wire", "internal/confirm", "internal/replies", "internal/backend"},
-		"penstocktest":      {".", "internal/wire", "internal/backend", "internal/double"},
+		"penstocktest":      {".", "typed", "internal/wire", "internal/backend", "internal/double"},
 		"redisresults":      {redis, "."},
+		"typed":             {".", "internal/wire"},
+		"internal/contract": {"typed", "internal/wire"},
+		"cmd/penstock-gen":  {"internal/contract"},
 		"cmd/penstock":      {redis, ".", "redisresults", "internal/wire"},
 	}
 	for folder, imports := range allowed {

@@ -55,6 +55,10 @@ type Job struct {
 	// Version is the version of the task's contract. Defaults to 1.
 	Version int
 
+	// Contract is the contract hash of which the caller was generated, for diagnosis: the first 16 hex digits
+	// of the SHA-256 of the contract's file. Generated code sets it. Defaults to none.
+	Contract string
+
 	// ID is the job's identity, a UUIDv7 in lower case, under which a repetition is recognised. Defaults to
 	// a new one; set it to repeat a job whose outcome is not known: workers then look for a stored result
 	// before they run it.

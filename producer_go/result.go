@@ -61,6 +61,9 @@ func deliver(r *wire.Result, out any) error {
 		}
 	}
 	if err := r.Value.(wire.Raw).Decode(out); err != nil {
+		if _, typed := out.(wire.Decodable); typed {
+			return fmt.Errorf("job %s: %w its contract: %w", r.JobID, ErrResultType, err)
+		}
 		return fmt.Errorf("job %s: %w %T: %w", r.JobID, ErrResultType, out, err)
 	}
 	return nil

@@ -194,6 +194,8 @@ def go_limits_and_statuses(registry: Registry) -> Iterator[str]:
         yield from go_const(camel(limit["name"]), limit["value"], f"is a limit{unit}: {limit['meaning']}")
     for error in registry["errors"]["errors"]:
         yield from go_const(f"Code{camel(error['code'])}", error["code"], f"is an error code: {error['meaning']}")
+    names = ", ".join(f"Code{camel(error['code'])}" for error in registry["errors"]["errors"])
+    yield from ("// ErrorCodes are all of them.", f"var ErrorCodes = []string{{{names}}}", "")
     for status in registry["errors"]["exits"]:
         yield from go_const(
             f"Exit{camel(status['name'])}",

@@ -24,38 +24,43 @@ def decode(type_: NDArray, value: Any) -> Any:
 
     if type(value) is not dict:
         raise Misfit("type", "must be an array of numbers: a map of dtype, shape and data", kind_of(value))
+    for key, part in value.items():
+        if key not in _KEYS:
+            raise _at(step(key), Misfit("unknown", "is not known", kind_of(part)))
     for key in _KEYS:
         if key not in value:
             raise _at(step(key), Misfit("missing", "is missing", "absent"))
-    if len(value) > len(_KEYS):
-        key = next(key for key in value if key not in _KEYS)
-        raise _at(step(key), Misfit("unknown", "is not known", kind_of(value[key])))
-    if value["dtype"] != type_.dtype:
-        raise _at(".dtype", Misfit("dtype", f"must be {type_.dtype}", kind_of(value["dtype"])))
-    shape, data = value["shape"], value["data"]
-    size = _size(type_, shape)
+    dtype, shape, data = (value[key] for key in _KEYS)
+    if dtype != type_.dtype:
+        rule = "dtype" if type(dtype) is str else "type"
+        raise _at(".dtype", Misfit(rule, f"must be {type_.dtype}", kind_of(dtype)))
+    size = _size(shape)
     if type(data) is not bytes:
         raise _at(".data", Misfit("type", "must be bytes", kind_of(data)))
     if len(data) != size * DTYPES[type_.dtype]:
         raise _at(".data", Misfit("shape", f"must have {size * DTYPES[type_.dtype]} bytes", "bin"))
+    if type_.ndim is not None and len(shape) != type_.ndim:
+        raise _at(".shape", Misfit("shape", f"must have {type_.ndim} dimensions", "array"))
     counted(size, type_.min_items, type_.max_items, unit="elements", rules="Items", kind="map")
     array = np.frombuffer(data, dtype=_wire_dtype(type_)).reshape(shape)
     _check_finite(type_, array)
     return array
 
 
-def _size(type_: NDArray, shape: Any) -> int:
+def _size(shape: Any) -> int:
     """How many elements a shape has; the shape is checked."""
-    if type(shape) is not list or len(shape) > _MAX_NDIM:
-        raise _at(".shape", Misfit("shape", f"must be an array of at most {_MAX_NDIM} sizes", kind_of(shape)))
-    if type_.ndim is not None and len(shape) != type_.ndim:
-        raise _at(".shape", Misfit("shape", f"must have {type_.ndim} dimensions", "array"))
+    if type(shape) is not list:
+        raise _at(".shape", Misfit("type", "must be an array of sizes", kind_of(shape)))
+    if len(shape) > _MAX_NDIM:
+        raise _at(".shape", Misfit("shape", f"must have at most {_MAX_NDIM} sizes", "array"))
     for index, size in enumerate(shape):
-        if type(size) is not int or size < 0:
-            raise _at(f".shape[{index}]", Misfit("shape", "must be an int from 0", kind_of(size)))
+        if type(size) is not int:
+            raise _at(".shape", _at(f"[{index}]", Misfit("type", "must be an int", kind_of(size))))
+        if size < 0:
+            raise _at(".shape", _at(f"[{index}]", Misfit("shape", "must be an int from 0", "int")))
     size = math.prod(shape)
     if size > _MAX_SIZE or math.prod(max(1, each) for each in shape) > _MAX_SIZE:
-        raise _at(".shape", Misfit("shape", "has more elements than fit any body", "array"))
+        raise _at(".data", Misfit("shape", "has not as many elements as the shape says", "bin"))
     return size
 
 

@@ -19,8 +19,6 @@ _KINDS: Final = {
     dict: "map",
     Timestamp: "timestamp",
 }
-#: Longest key of a map that a path spells out.
-_KEY: Final = 40
 #: Longest path, in steps.
 _STEPS: Final = 20
 
@@ -71,7 +69,7 @@ def step(name: str) -> str:
     """The step to a property or a key."""
     if name.isascii() and name.isidentifier():
         return f".{name}"
-    return f"[{json.dumps(name[:_KEY])}]"
+    return f"[{json.dumps(name)}]"
 
 
 def article(kind: str) -> str:

@@ -51,6 +51,14 @@ func (r Raw) Decode(out any) error {
 	if target.Kind() != reflect.Pointer || target.IsNil() {
 		return &MismatchError{"value", fmt.Sprintf("%T is no pointer that can be written to", out)}
 	}
+	if into, ok := out.(Decodable); ok {
+		reader := NewReader(r, false)
+		into.DecodeFrom(reader)
+		if m := reader.Misfit(); m != nil {
+			return &MismatchError{m.Path, m.Message}
+		}
+		return nil
+	}
 	d := decoder{b: r}
 	if into, ok := out.(*any); ok {
 		*into = d.any()

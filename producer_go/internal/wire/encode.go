@@ -121,6 +121,8 @@ func (e *encoder) value(v any) *Error {
 		return e.time(v)
 	case Raw:
 		return e.raw(v)
+	case Appender:
+		return e.appender(v)
 	case []any:
 		return encodeSlice(e, v, e.value)
 	case []float64:

@@ -254,6 +254,9 @@ const CodeDeliveryLimit = "DELIVERY_LIMIT"
 // CodeInternal is an error code: penstock itself failed; the worker's log says where.
 const CodeInternal = "INTERNAL"
 
+// ErrorCodes are all of them.
+var ErrorCodes = []string{CodeBadEnvelope, CodeEnvelopeMismatch, CodeUnsupportedEnvelope, CodeUnsupportedTask, CodeUnsupportedTaskVersion, CodeInvalidArgs, CodeTooLarge, CodeExpired, CodeTimeout, CodeCancelled, CodeTaskError, CodeRejected, CodeResultInvalid, CodeResultTooLarge, CodeBlobUnavailable, CodeChildLost, CodeDeliveryLimit, CodeInternal}
+
 // ExitOk is an exit status of the commands: Done.
 const ExitOk = 0
 

@@ -1,0 +1,202 @@
+"""Generated Go and Python's converters say the same of the same bytes, valid, bent and mutated."""
+
+from __future__ import annotations
+
+import os
+import random
+import struct
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+import pytest
+
+from penstock.schema.decode import Decoders
+from penstock.schema.encode import Encoders
+from penstock.schema.library import Library
+from penstock.schema.misfit import Misfit
+from penstock.schema.model import Contract, Ref, Type
+from penstock.wire.codec import decode, encode, pack
+from penstock.wire.failure import WireError
+from penstock.wire.registry import MAX_BODY_BYTES
+from penstock.wire.scan import scan
+from tests.helpers.go import build
+from tests.helpers.samples import Sampler, bent, mutated
+
+TASKS: Final = (("everything", 1), ("limits", 1), ("arrays", 1), ("nothing", 1), ("nothing", 2), ("weather", 1))
+CASES: Final = int(os.environ.get("PENSTOCK_DIFFERENTIAL", "12000"))
+SEED: Final = int(os.environ.get("PENSTOCK_SEED", "20261125"))
+CONTRACTS: Final = Path(__file__).parents[2] / "contract" / "tasks"
+
+
+class Verdict(NamedTuple):
+    kind: str
+    payload: bytes
+
+
+class Subject(NamedTuple):
+    """A contract's arguments."""
+
+    selector: int
+    contract: Contract
+    decode: Any
+    encode: Any
+    encoders: Encoders
+
+
+@pytest.fixture(scope="module")
+def go(tmp_path_factory: pytest.TempPathFactory) -> Iterator[subprocess.Popen[bytes]]:
+    binary = build("producer_go/internal/kitchen/differ", tmp_path_factory.mktemp("differ"))
+    with subprocess.Popen([binary], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        yield process
+        assert process.stdin is not None
+        process.stdin.close()
+        assert process.wait(20) == 0
+
+
+@pytest.fixture(scope="module")
+def subjects() -> list[Subject]:
+    made = []
+    for selector, (name, version) in enumerate(TASKS):
+        contract = Library(CONTRACTS).find(f"kitchen.{name}", version)
+        assert contract is not None
+        encoders = Encoders(contract)
+        made.append(
+            Subject(
+                selector,
+                contract,
+                Decoders(contract).object(contract.arguments, {}, lambda value: value),
+                encoders.of(contract.arguments),
+                encoders,
+            )
+        )
+    return made
+
+
+def ask(process: subprocess.Popen[bytes], cases: list[tuple[int, bytes]]) -> list[Verdict]:
+    """What Go says of these bodies."""
+    assert process.stdin is not None
+    assert process.stdout is not None
+    verdicts = []
+    for start in range(0, len(cases), 50):
+        for selector, body in cases[start : start + 50]:
+            process.stdin.write(struct.pack(">IB", 1 + len(body), selector) + body)
+        process.stdin.flush()
+        for _ in cases[start : start + 50]:
+            (size,) = struct.unpack(">I", process.stdout.read(4))
+            answer = process.stdout.read(size)
+            verdicts.append(Verdict(chr(answer[0]), answer[1:]))
+    return verdicts
+
+
+def python_says(subject: Subject, body: bytes) -> Verdict:
+    try:
+        value = decode(body)
+    except WireError:
+        return Verdict("p", b"")
+    try:
+        made = subject.decode(value)
+    except Misfit as misfit:
+        return Verdict("m", f"{misfit.path()}\0{misfit.rule}".encode())
+    subject.encoders.begin(1)
+    return Verdict("k", pack(subject.encode(_without_defaults(made, value), 1), max_bytes=MAX_BODY_BYTES))
+
+
+def _without_defaults(made: dict[str, Any], value: dict[str, Any]) -> dict[str, Any]:
+    """The worker fills in what the caller left out; here what was sent is compared."""
+    return {name: item for name, item in made.items() if name in value}
+
+
+def test_go_and_python_agree_on_arguments(go: subprocess.Popen[bytes], subjects: list[Subject]) -> None:
+    """A third each: valid, structurally mutated, bytes changed."""
+    # Given many bodies
+    pick = random.Random(SEED)
+    cases: list[tuple[Subject, bytes]] = []
+    while len(cases) < CASES:
+        subject = pick.choice([*subjects[:3], *subjects[:3], *subjects])
+        valid = Sampler(subject.contract, pick.getrandbits(64)).value(subject.contract.arguments)
+        cases.append((subject, encode(valid)))
+        cases.append((subject, encode(mutated(valid, pick))))
+        cases.append((subject, bent(encode(valid), pick)))
+
+    # When both languages judge them
+    theirs = ask(go, [(subject.selector, body) for subject, body in cases])
+    ours = [python_says(subject, body) for subject, body in cases]
+
+    # Then they agree in verdict, and in canonical bytes
+    differ = []
+    for (subject, body), one, other in zip(cases, ours, theirs, strict=True):
+        same = one.kind == other.kind
+        if same and one.kind == "k" and one.payload != other.payload:
+            # Python's datetimes end at the microsecond.
+            same = scan(body).finer_than_us
+        if not same:
+            differ.append((subject.contract.name, body.hex(), one, other))
+    assert not differ, f"seed {SEED}: {len(differ)} of {len(cases)}, the first: {differ[0]}"
+
+    # And nearly always in the place and the rule too: a body with two faults may be judged by either
+    misfits = [(one, other) for one, other in zip(ours, theirs, strict=True) if one.kind == "m"]
+    assert sum(one == other for one, other in misfits) > 0.97 * len(misfits)
+
+    # And no verdict is missing
+    kinds = [verdict.kind for verdict in ours]
+    assert {"k", "m", "p"} == set(kinds)
+    assert kinds.count("k") > CASES // 4
+    assert kinds.count("m") > CASES // 5
+
+
+def test_every_valid_value_is_valid_for_both(go: subprocess.Popen[bytes], subjects: list[Subject]) -> None:
+    pick = random.Random(SEED + 1)
+    cases = []
+    for _ in range(600):
+        subject = pick.choice(subjects)
+        valid = Sampler(subject.contract, pick.getrandbits(64)).value(subject.contract.arguments)
+        cases.append((subject, encode(valid)))
+    assert {python_says(*case).kind for case in cases} == {"k"}
+    assert {verdict.kind for verdict in ask(go, [(subject.selector, body) for subject, body in cases])} == {"k"}
+
+
+def test_go_reads_what_python_answers_and_would_write_the_same(
+    go: subprocess.Popen[bytes], subjects: list[Subject]
+) -> None:
+    # Given results as a worker writes them
+    pick = random.Random(SEED + 2)
+    cases: list[tuple[int, bytes]] = []
+    for _ in range(1000):
+        subject = pick.choice(subjects)
+        contract = subject.contract
+        type_: Type = Ref(name=contract.result)
+        value = Sampler(contract, pick.getrandbits(64)).value(type_)
+        encoders = Encoders(contract)
+        encoders.begin(1)
+        as_returned = _returned(value)
+        body = pack(encoders.of(type_)(as_returned, 1), max_bytes=MAX_BODY_BYTES)
+        cases.append((len(TASKS) + subject.selector, body))
+
+    # When Go reads them, then it accepts each and has the same bytes for it
+    for (_, body), verdict in zip(cases, ask(go, cases), strict=True):
+        assert verdict == Verdict("k", body)
+
+
+def _returned(value: Any) -> Any:
+    """A value of the wire as a task would return it."""
+    if isinstance(value, dict) and value.keys() == {"dtype", "shape", "data"}:
+        import numpy as np
+
+        return np.frombuffer(value["data"], dtype=f"<{value['dtype'][0]}8").reshape(value["shape"])
+    return value
+
+
+def test_go_ignores_what_it_does_not_know_in_a_result(go: subprocess.Popen[bytes]) -> None:
+    # Given results with a property that this version of the contract does not have
+    cooked, tree = encode({"type": "a", "job_id": "b", "new": [1, {"x": 2}]}), encode({"value": 1, "new": None})
+
+    # When Go reads them
+    verdicts = ask(go, [(len(TASKS) + 4, cooked), (len(TASKS), tree)])
+
+    # Then the rest is there
+    assert verdicts == [
+        Verdict("k", pack({"type": "a", "job_id": "b"}, max_bytes=100)),
+        Verdict("k", pack({"value": 1}, max_bytes=100)),
+    ]
