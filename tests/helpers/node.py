@@ -8,11 +8,11 @@ import shutil
 import subprocess
 from pathlib import Path
 
+from ops.dev import node as runtime
 from tests.helpers.servers import missing
 from tests.helpers.worker import ROOT
 
 BIN = ROOT / ".venv/bin"
-_OLDEST = 20
 #: A first installation downloads up to 200 packages.
 _INSTALL_S = 180
 
@@ -22,14 +22,10 @@ def node(folder: Path) -> str:
 
     Without Node, npm or a registry the test skips on a laptop and fails in CI.
     """
-    found = shutil.which("node", path=_path())
-    if found is None or shutil.which("npm", path=_path()) is None:
-        missing("node and npm are not installed")
-    said = subprocess.run([found, "--version"], capture_output=True, text=True, check=True, timeout=30).stdout
-    if int(said.lstrip("v").split(".")[0]) < _OLDEST:
-        missing(f"node {_OLDEST} or newer is needed, this is {said.strip()}")
+    if runtime.installed(_path()) is None:
+        missing(f"node {runtime.WANTED} or newer and npm are not installed; run: make test")
     _install(folder)
-    return found
+    return shutil.which("node", path=_path()) or "node"
 
 
 def environment(**more: str) -> dict[str, str]:
