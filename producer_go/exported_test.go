@@ -58,7 +58,7 @@ func exported(t *testing.T, folder string) []string {
 // family stands for the error codes and the errors, which are listed elsewhere.
 func family(name string) string {
 	for _, prefix := range []string{"Code", "Err"} {
-		if strings.HasPrefix(name, prefix) {
+		if rest, ok := strings.CutPrefix(name, prefix); ok && rest != "" && rest[0] >= 'A' && rest[0] <= 'Z' {
 			return prefix + "*"
 		}
 	}

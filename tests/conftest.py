@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import secrets
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -44,13 +44,13 @@ def _interruptible() -> None:
 
 
 @contextmanager
-def _namespace(url: str) -> Iterator[Topology]:
+def namespace(url: str, queues: Sequence[str] = QUEUES) -> Iterator[Topology]:
     """A namespace of its own; what was declared under it is removed afterwards."""
     made = Topology(f"test-{secrets.token_hex(4)}")
     yield made
     with pika.BlockingConnection(pika.URLParameters(url)) as connection:
         channel = connection.channel()
-        for queue in made.queues(QUEUES):
+        for queue in made.queues(queues):
             channel.queue_delete(queue.name)
         for exchange in made.exchanges():
             channel.exchange_delete(exchange.name)
@@ -68,7 +68,7 @@ def redis_url() -> str:
 
 @pytest.fixture
 def topology(amqp_url: str) -> Iterator[Topology]:
-    with _namespace(amqp_url) as made:
+    with namespace(amqp_url) as made:
         yield made
 
 
@@ -104,7 +104,7 @@ def worker(start_worker: Callable[..., WorkerProcess]) -> WorkerProcess:
 def _running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Producer]:
     url = need("PENSTOCK_AMQP_URL")
     log = tmp_path_factory.mktemp("running") / "worker.log"
-    with _namespace(url) as topology, Producer(url, topology) as made:
+    with namespace(url) as topology, Producer(url, topology) as made:
         worker = WorkerProcess(log, "tests.helpers.tasks:t", "--namespace", topology.namespace)
         try:
             worker.await_ready()
