@@ -22,6 +22,8 @@ PYTEST = $(BIN)/python -m pytest -q
 RUNS ?= 210
 SEED ?= 1
 CHAOS ?= tests/chaos/results/seed-$(SEED).jsonl
+# Queues of examples/tasks.
+EXAMPLES = $(basename $(notdir $(wildcard examples/tasks/*.py)))
 # The race detector needs cgo, which Go turns off where it finds no C compiler.
 RACE = $$($(BIN)/go env CGO_ENABLED | sed -n s/1/-race/p)
 
@@ -56,8 +58,12 @@ check: setup  ## linters, types, and that generated files are up to date
 
 ##@ Change it
 .PHONY: generate lock clean
-generate: setup  ## write both languages' constants from contracts/registry
+generate: setup  ## write what is generated: constants, contracts, Go clients
 	@$(BIN)/python contracts/tools/generate.py
+	@for queue in $(EXAMPLES); do $(BIN)/penstock contract export examples.tasks.$$queue:$$queue 2>/dev/null | grep ^written; done; true
+	@$(BIN)/penstock contract export tests.contract.kitchen:kitchen --contracts tests/contract/tasks | grep ^written; true
+	@cd examples && $(BIN)/go generate ./clients
+	@cd producer_go && $(BIN)/go generate ./internal/contract
 
 lock: setup  ## pin the newest packages, with their hashes
 	@$(BIN)/python ops/dev/lock.py --upgrade

@@ -16,7 +16,7 @@ from PIL import Image
 from penstock import Processes, Queue, Retry, current_job
 
 if TYPE_CHECKING:
-    from sklearn.svm import SVC  # type: ignore[import-untyped]
+    from sklearn.svm import SVC
 
 digits = Queue("digits", lane=Processes(2))
 images = Queue("images", lane=Processes(1))
@@ -40,7 +40,7 @@ class Trained:
 def trained() -> Trained:
     """Train on the first half of scikit-learn's handwritten digits: once per child, before its first job."""
     # Imported here, so that the children of the other queues need not load it.
-    from sklearn.datasets import load_digits  # type: ignore[import-untyped]
+    from sklearn.datasets import load_digits
     from sklearn.svm import SVC
 
     pixels, labels = load_digits(return_X_y=True)

@@ -26,5 +26,4 @@ def solve(a: Matrix, b: Vector) -> Vector:
         a: The coefficients, a square matrix.
         b: The right-hand sides.
     """
-    x: NDArray[np.float64] = np.linalg.solve(a, b)
-    return x
+    return np.linalg.solve(a, b).astype(np.float64)

@@ -22,6 +22,8 @@ GO = str(BIN / "go")
 
 STATICCHECK = "honnef.co/go/tools/cmd/staticcheck@v0.8.2"
 GENERATORS = ("contracts/tools/generate.py",)
+PENSTOCK = str(BIN / "penstock")
+GEN = ("run", "github.com/penstock-mq/penstock/producer_go/cmd/penstock-gen", "-check")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,6 +43,7 @@ def checks() -> Iterator[Check]:
     yield Check(name="ruff format", argv=[str(BIN / "ruff"), "format", "--quiet", "--diff"])
     for generator in GENERATORS:
         yield Check(name=f"{generator} --check", argv=[sys.executable, generator, "--check"])
+    yield from contracts()
     yield Check(name="mypy", argv=[str(BIN / "mypy")])
     gofmt = _goroot() / "bin/gofmt"
     for folder in golang.modules():
@@ -48,6 +51,29 @@ def checks() -> Iterator[Check]:
         yield Check(name=f"gofmt {where}", argv=[str(gofmt), "-l", "."], folder=folder, silent_when_good=True)
         yield Check(name=f"go vet {where}", argv=[GO, "vet", "./..."], folder=folder)
         yield Check(name=f"staticcheck {where}", argv=[GO, "run", STATICCHECK, "./..."], folder=folder)
+
+
+def contracts() -> Iterator[Check]:
+    """Yield what holds code, contracts and generated clients together."""
+    queues = sorted(path.stem for path in (ROOT / "examples/tasks").glob("*.py"))
+    examples = [f"examples.tasks.{queue}:{queue}" for queue in queues]
+    released = [f"--against={tag}" for tag in _last_tag()]
+    yield Check(name="contracts of the examples", argv=[PENSTOCK, "contract", "check", *examples, *released])
+    kitchen = ["tests.contract.kitchen:kitchen", "--contracts=tests/contract/tasks"]
+    yield Check(name="contracts of the tests", argv=[PENSTOCK, "contract", "check", *kitchen])
+    for folder, source, out in (
+        ("examples/clients", "../../contracts/tasks", "."),
+        ("producer_go", "../tests/contract/tasks", "internal"),
+    ):
+        argv = [GO, *GEN, "-contracts", source, "-out", out]
+        yield Check(name=f"penstock-gen {folder}", argv=argv, folder=ROOT / folder)
+
+
+def _last_tag() -> list[str]:
+    """The last release, from which callers may have been built; none before the first."""
+    argv = ["git", "describe", "--tags", "--abbrev=0"]
+    done = subprocess.run(argv, cwd=ROOT, capture_output=True, text=True, check=False)
+    return [done.stdout.strip()] if done.returncode == 0 else []
 
 
 def main() -> int:
