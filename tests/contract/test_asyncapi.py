@@ -65,6 +65,13 @@ def test_the_official_parser_finds_nothing_wrong_in_a_document_with_every_type()
     assert said["replies"] == len(said["operations"])
 
 
+def test_the_official_parser_finds_nothing_wrong_in_the_repositorys_own_document() -> None:
+    own = json.loads((ROOT / "contracts/asyncapi.json").read_text())
+    said = judged(own)
+    assert said["wrong"] == []
+    assert said["operations"]
+
+
 def test_a_document_without_contracts_is_valid_too() -> None:
     assert judged(document([]))["wrong"] == []
 
