@@ -71,7 +71,7 @@ lock: setup  ## pin the newest packages, with their hashes
 clean:  ## remove what these targets made in this folder
 	@chmod -R u+w .cache 2>/dev/null || true
 	@rm -rf .venv .cache bin .pytest_cache .mypy_cache .ruff_cache
-	@find . -name __pycache__ -prune -exec rm -rf {} +
+	@find . \( -name __pycache__ -o -name node_modules \) -prune -exec rm -rf {} +
 
 .PHONY: help setup setup-tests pytest-all pytest-integration go-test
 help:

@@ -61,6 +61,7 @@ def contracts() -> Iterator[Check]:
     yield Check(name="contracts of the examples", argv=[PENSTOCK, "contract", "check", *examples, *released])
     kitchen = ["tests.contract.kitchen:kitchen", "--contracts=tests/contract/tasks"]
     yield Check(name="contracts of the tests", argv=[PENSTOCK, "contract", "check", *kitchen])
+    yield Check(name="contracts/asyncapi.json", argv=[PENSTOCK, "contract", "asyncapi", "--check"])
     for folder, source, out in (
         ("examples/clients", "../../contracts/tasks", "."),
         ("producer_go", "../tests/contract/tasks", "internal"),

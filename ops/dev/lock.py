@@ -2,7 +2,7 @@
 
     python3 ops/dev/lock.py [--upgrade]
 
-Writes requirements.txt and go.txt beside this file, for every platform and Python version at once: what one
+Writes requirements.txt, go.txt and node.txt beside this file, for every platform and Python version at once: what one
 machine needs another may not (`async-timeout` below Python 3.11.3), and pip insists on a hash for each.
 """
 
@@ -25,6 +25,7 @@ UV = "uv==0.13.9"
 LOCKS = {
     "ops/dev/requirements.txt": ["--extra=dev", "--extra=demo", "pyproject.toml", "ops/dev/requirements.in"],
     "ops/dev/go.txt": ["ops/dev/go.in"],
+    "ops/dev/node.txt": ["ops/dev/node.in"],
 }
 OPTIONS = [
     "--universal",

