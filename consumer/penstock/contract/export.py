@@ -67,10 +67,10 @@ def export(queue: Queue, library: Library, only: str | None = None) -> Iterator[
 def _one(task: Task, library: Library) -> Exported:
     name, version = task.spec.name, task.spec.version
     path = library.path(name, version)
-    committed = library.find(name, version)
-    if committed is not None and committed.callable is not None:
-        return Exported(task=name, path=path, became=Written.BY_HAND)
     try:
+        committed = library.find(name, version)
+        if committed is not None and committed.callable is not None:
+            return Exported(task=name, path=path, became=Written.BY_HAND)
         contract = derive(task.function, name=name, version=version, raises=task.raises)
     except ContractError as error:
         return Exported(task=name, path=path, became=Written.REFUSED, why=str(error))
