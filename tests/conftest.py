@@ -22,7 +22,7 @@ from tests.helpers.servers import need
 from tests.helpers.worker import WorkerProcess
 
 #: Queues that tests declare; removed with their namespace.
-QUEUES = ("t", "solo")
+QUEUES = ("t", "solo", "bound")
 _ADDRESSES = ("PENSTOCK_AMQP_URL", "PENSTOCK_REDIS_URL", "PENSTOCK_MANAGEMENT_URL", "PENSTOCK_CI")
 
 

@@ -47,7 +47,7 @@ class Producer:
         """Publish a job and await the broker's confirm; returns its id.
 
         Keywords that a property of the message has replace it (`type`, `user_id`, `message_id`, ...); `body`
-        replaces the body, `headers` are added, `deadline` goes to the body and the header. `exchange` and `key` are
+        replaces the body, `tv` is its version of the task, 1 unless given, `headers` are added, `deadline` goes to the body and the header. `exchange` and `key` are
         jobs and the task unless given.
         """
         self._consume()
@@ -57,10 +57,10 @@ class Producer:
         exchange, key = given.pop("exchange", "jobs"), given.pop("key", task)
         if deadline is not None:
             headers["x-deadline"] = deadline
-        body = given.pop("body", None)
+        body, version = given.pop("body", None), given.pop("tv", 1)
         if body is None:
             now = int(time.time() * 1000)
-            body = encode_job(Job(id=job_id, task=task, tv=1, args=args or {}, created_at=now, deadline=deadline))
+            body = encode_job(Job(id=job_id, task=task, tv=version, args=args or {}, created_at=now, deadline=deadline))
         properties = {
             "message_id": job_id,
             "correlation_id": job_id,

@@ -52,8 +52,10 @@ func parseValue(d *json.Decoder) (any, error) {
 		}
 		return parseList(d)
 	case json.Number:
+		const most = 1 << 53
+		n, wholeErr := strconv.ParseInt(token.String(), 10, 64)
 		f, err := strconv.ParseFloat(token.String(), 64)
-		if err != nil || math.Abs(f) > 1<<53 {
+		if err != nil || math.Abs(f) > most || wholeErr == nil && (n > most || n < -most) {
 			return nil, fmt.Errorf("it has the number %s; numbers lie within ±2^53", token)
 		}
 	}
@@ -81,8 +83,7 @@ func parseObject(d *json.Decoder) (any, error) {
 		o.keys = append(o.keys, key)
 		o.values[key] = value
 	}
-	_, err := d.Token()
-	return o, err
+	return o, parseEnd(d)
 }
 
 func parseList(d *json.Decoder) (any, error) {
@@ -94,6 +95,12 @@ func parseList(d *json.Decoder) (any, error) {
 		}
 		list = append(list, value)
 	}
-	_, err := d.Token()
-	return list, err
+	return list, parseEnd(d)
+}
+
+func parseEnd(d *json.Decoder) error {
+	if _, err := d.Token(); err != nil {
+		return fmt.Errorf("it is not JSON: %w", err)
+	}
+	return nil
 }
