@@ -47,8 +47,8 @@ class Producer:
         """Publish a job and await the broker's confirm; returns its id.
 
         Keywords that a property of the message has replace it (`type`, `user_id`, `message_id`, ...); `body`
-        replaces the body, `tv` is its version of the task, 1 unless given, `headers` are added, `deadline` goes to the body and the header. `exchange` and `key` are
-        jobs and the task unless given.
+        replaces the body, `tv` is its version of the task, 1 unless given; `headers` are added, `deadline` goes to the
+        body and the header. `exchange` and `key` are jobs and the task unless given.
         """
         self._consume()
         job_id = given.pop("message_id", None) or new_id()
