@@ -21,9 +21,9 @@ import (
 	"github.com/penstock-mq/penstock/examples/clients/algebra"
 	"github.com/penstock-mq/penstock/examples/clients/dates"
 	"github.com/penstock-mq/penstock/examples/clients/frames"
-	"github.com/penstock-mq/penstock/examples/clients/images"
 	"github.com/penstock-mq/penstock/examples/clients/inference"
 	"github.com/penstock-mq/penstock/examples/clients/learning"
+	"github.com/penstock-mq/penstock/examples/clients/pictures"
 	"github.com/penstock-mq/penstock/examples/clients/texts"
 )
 
@@ -159,22 +159,22 @@ func TestInference(t *testing.T) {
 	}
 }
 
-func TestImages(t *testing.T) {
+func TestPictures(t *testing.T) {
 	ctx, client := open(t)
-	photo := must[[]byte](t)(images.Photo(ctx, client, images.PhotoArgs{Name: images.PhotoArgsNameChina}))
-	small := must[images.Picture](t)(images.Thumbnail(ctx, client, images.ThumbnailArgs{Data: photo, Side: 64}))
+	photo := must[[]byte](t)(pictures.Photo(ctx, client, pictures.PhotoArgs{Name: pictures.PhotoArgsNameChina}))
+	small := must[pictures.Picture](t)(pictures.Thumbnail(ctx, client, pictures.ThumbnailArgs{Data: photo, Side: 64}))
 	picture, format, err := image.Decode(bytes.NewReader(small.Data))
 	if err != nil || format != "jpeg" || picture.Bounds().Dx() != 64 || small.Height != 43 {
 		t.Errorf("the thumbnail is a %s of %v, %v", format, picture.Bounds(), err)
 	}
-	_, err = images.Thumbnail(ctx, client, images.ThumbnailArgs{Data: []byte("no picture"), Side: 64})
-	if !errors.Is(err, images.ErrNotAnImage) {
+	_, err = pictures.Thumbnail(ctx, client, pictures.ThumbnailArgs{Data: []byte("no picture"), Side: 64})
+	if !errors.Is(err, pictures.ErrNotAnImage) {
 		t.Errorf("what is no picture gave %v", err)
 	}
 
-	drawn := must[images.Picture](t)(images.Draw(ctx, client, images.DrawArgs{Width: 40, Height: 20, Shapes: []images.DrawArgsShapes{
-		images.Box{X: 0, Y: 0, Width: 20, Height: 20, Color: "red"},
-		images.Circle{X: 30, Y: 10, Radius: 5, Color: "blue"},
+	drawn := must[pictures.Picture](t)(pictures.Draw(ctx, client, pictures.DrawArgs{Width: 40, Height: 20, Shapes: []pictures.DrawArgsShapes{
+		pictures.Box{X: 0, Y: 0, Width: 20, Height: 20, Color: "red"},
+		pictures.Circle{X: 30, Y: 10, Radius: 5, Color: "blue"},
 	}}))
 	picture, _, err = image.Decode(bytes.NewReader(drawn.Data))
 	if err != nil {

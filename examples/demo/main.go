@@ -75,6 +75,7 @@ func show(ctx context.Context, data string, batch, inFlight int) (err error) {
 		func() error { return d.classifyAll(ctx, set, batch, inFlight) },
 		func() error { return d.thumbnails(ctx, data) },
 		func() error { return d.norms(ctx, set) },
+		func() error { return d.typed(ctx, set) },
 		func() error { return d.troubles(ctx) },
 	} {
 		if err := act(); err != nil {

@@ -15,7 +15,8 @@ from typing import Any
 from ops.dev.say import step
 
 HERE = Path(__file__).resolve().parent
-QUEUES = ("digits", "images", "stats")
+ROOT = HERE.parents[1]
+QUEUES = ("tasks:digits", "tasks:images", "tasks:stats", "examples.tasks.algebra:algebra")
 #: Each child computes in one thread: there are as many children as a small machine has cores.
 ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
 
@@ -67,9 +68,9 @@ class Worker:
         self._ready_or_ended = threading.Event()
         command = [sys.executable, "-m", "penstock", "worker", "--http", "127.0.0.1:0", "--log", "json"]
         self._process = subprocess.Popen(
-            [*command, *(f"tasks:{queue}" for queue in QUEUES)],
+            [*command, *QUEUES, "--contracts", str(ROOT / "contracts/tasks")],
             cwd=HERE,
-            env={**os.environ, **ONE_THREAD},
+            env={**os.environ, **ONE_THREAD, "PYTHONPATH": str(ROOT)},
             stderr=subprocess.PIPE,
             text=True,
             errors="replace",

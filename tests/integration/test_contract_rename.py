@@ -41,18 +41,18 @@ def test_a_renamed_argument_fails_the_check_and_then_the_build_of_its_callers(tm
     assert run(GO, "vet", "./clients", folder="examples").returncode == 0
 
     # When a keyword argument of a task is renamed
-    tasks = tmp_path / "examples/tasks/images.py"
+    tasks = tmp_path / "examples/tasks/pictures.py"
     source = tasks.read_text()
     tasks.write_text(source.replace("side: Side,", "edge: Side,").replace("(side, side)", "(edge, edge)"))
 
     # Then the check fails, and says it so that a Go developer understands
-    done = penstock("check", "examples.tasks.images:images", "--against", "HEAD")
+    done = penstock("check", "examples.tasks.pictures:pictures", "--against", "HEAD")
     assert done.returncode == 65
-    assert "images.thumbnail v1\n  side: the contract calls it side, the code edge" in done.stdout
+    assert "pictures.thumbnail v1\n  side: the contract calls it side, the code edge" in done.stdout
 
     # When it is forced through: the contract is exported and the clients are generated anew
-    assert penstock("export", "examples.tasks.images:images").returncode == 0
-    done = penstock("check", "examples.tasks.images:images", "--against", "HEAD")
+    assert penstock("export", "examples.tasks.pictures:pictures").returncode == 0
+    done = penstock("check", "examples.tasks.pictures:pictures", "--against", "HEAD")
     assert done.returncode == 65
     assert "every Go caller that was built before sends `side`" in done.stdout
     assert run(GO, "generate", "./clients", folder="examples").returncode == 0
@@ -60,4 +60,4 @@ def test_a_renamed_argument_fails_the_check_and_then_the_build_of_its_callers(tm
     # Then the callers do not compile, and the compiler names the field
     done = run(GO, "vet", "./clients", folder="examples")
     assert done.returncode != 0
-    assert "unknown field Side in struct literal of type images.ThumbnailArgs" in done.stderr
+    assert "unknown field Side in struct literal of type pictures.ThumbnailArgs" in done.stderr

@@ -10,7 +10,7 @@ from pathlib import Path
 from tests.conftest import namespace
 from tests.helpers.worker import ROOT, WorkerProcess
 
-QUEUES = ("algebra", "inference", "learning", "images", "frames", "texts", "dates")
+QUEUES = ("algebra", "inference", "learning", "pictures", "frames", "texts", "dates")
 
 
 def test_every_example_task_can_be_called_from_go(amqp_url: str, tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from PIL import Image, ImageDraw, UnidentifiedImageError
 
 from penstock import Limits, Processes, Queue
 
-images = Queue("images", lane=Processes(2))
+pictures = Queue("pictures", lane=Processes(2))
 
 Side = Annotated[int, Limits(ge=1, le=4000)]
 
@@ -41,7 +41,7 @@ class Picture:
     height: int
 
 
-@images.task(raises={"NOT_AN_IMAGE": UnidentifiedImageError}, contract="images.thumbnail")
+@pictures.task(raises={"NOT_AN_IMAGE": UnidentifiedImageError}, contract="pictures.thumbnail")
 def thumbnail(data: Annotated[bytes, Limits(min_length=1)], side: Side, format: Format = Format.JPEG) -> Picture:  # noqa: A002
     """Make a picture small.
 
@@ -56,7 +56,7 @@ def thumbnail(data: Annotated[bytes, Limits(min_length=1)], side: Side, format: 
     return _written(small, format)
 
 
-@images.task(contract="images.photo")
+@pictures.task(contract="pictures.photo")
 def photo(name: Literal["china", "flower"]) -> bytes:
     """Give one of the two photographs that scikit-learn brings along, as JPEG."""
     return (Path(sklearn.datasets.__file__).parent / "images" / f"{name}.jpg").read_bytes()
@@ -85,7 +85,7 @@ class Box:
     kind: Literal["box"] = "box"
 
 
-@images.task(contract="images.draw")
+@pictures.task(contract="pictures.draw")
 def draw(width: Side, height: Side, shapes: Annotated[list[Circle | Box], Limits(max_length=1000)]) -> Picture:
     """Draw shapes on white, one over the other, and give them as PNG.
 
