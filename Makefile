@@ -18,6 +18,9 @@ endif
 
 SERVERS = $(PYTHON) ops/dev/servers.py --
 PYTEST = $(BIN)/python -m pytest -q
+# Fuzz targets of producer_go/internal, and how long each of them runs.
+FUZZ = wire:FuzzCheck wire:FuzzDecode wire:FuzzEnvelope kitchen:FuzzEverything
+FUZZTIME ?= 30s
 # The fault suite: how many runs, from which seed, and where their results go.
 RUNS ?= 210
 SEED ?= 1
@@ -36,7 +39,7 @@ bench: setup  ## throughput and round trip, beside the raw client's in the same 
 	@$(SERVERS) $(BIN)/python bench/run.py
 
 ##@ Test it
-.PHONY: test unit integration chaos chaos-short check
+.PHONY: test unit integration fuzz chaos chaos-short check
 test: setup-tests  ## all tests, Python and Go, on a private RabbitMQ and Redis
 	@$(SERVERS) $(MAKE) -k pytest-all go-test
 
@@ -45,6 +48,10 @@ unit: setup  ## the tests that need no server: seconds
 
 integration: setup-tests  ## the tests that need servers, for instance with BROKER=4.3
 	@$(SERVERS) $(MAKE) -k pytest-integration go-test
+
+fuzz: setup  ## inputs that nobody thought of, for FUZZTIME=30s each
+	@cd producer_go && for target in $(FUZZ); do \
+	  $(BIN)/go test -run '^$$' -fuzz "^$${target#*:}$$" -fuzztime $(FUZZTIME) ./internal/$${target%:*} || exit 1; done
 
 chaos: setup-tests  ## the fault suite: RUNS=210 runs on both series, an hour; SEED=N
 	@$(BIN)/python tests/chaos/campaign.py --runs $(RUNS) --seed $(SEED) --out $(CHAOS)

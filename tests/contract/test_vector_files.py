@@ -78,9 +78,9 @@ def loaded(path: Path) -> Any:
 def test_a_file_of_vectors_keeps_the_schema(path: Path) -> None:
     content = loaded(path)
     for vector in content["vectors"]:
-        kind = {None: "delay", "ok": "valid"}.get(vector.get("expect"), "invalid")
+        kind = kind_of(vector)
         assert fits({"$ref": f"#/$defs/{kind}"}, vector), vector["name"]
-        assert path.stem.rpartition("_")[2] == kind, vector["name"]
+        assert path.stem.rpartition("_")[2] in (kind, "arguments"), vector["name"]
     assert fits(SCHEMA, content)
 
 
@@ -90,10 +90,23 @@ def test_names_are_unique_within_a_file(path: Path) -> None:
     assert len(set(names)) == len(names)
 
 
-def test_all_seven_files_are_there_and_none_is_unknown() -> None:
-    names = [str(path.relative_to(VECTORS).with_suffix("")) for path in FILES]
+def kind_of(vector: dict[str, Any]) -> str:
+    """Which of the schema's kinds a vector is."""
+    good = vector.get("expect") == "ok"
+    if "task" in vector:
+        return "fits" if good else "misfit"
+    return "delay" if "expect" not in vector else "valid" if good else "invalid"
+
+
+def test_all_files_are_there_and_none_is_unknown() -> None:
+    names = {str(path.relative_to(VECTORS).with_suffix("")) for path in FILES}
     kinds = ["job_invalid", "job_valid", "result_invalid", "result_valid"]
-    assert names == ["backoff/delay", *(f"envelope/{kind}" for kind in kinds), "profile/invalid", "profile/valid"]
+    envelopes = {f"{folder}/{kind}" for folder in ("envelope", "future") for kind in kinds}
+    assert names == {"backoff/delay", *envelopes, "profile/invalid", "profile/valid", "tasks/arguments"}
+
+
+def test_there_are_more_than_900_vectors() -> None:
+    assert sum(len(loaded(path)["vectors"]) for path in FILES) > 900
 
 
 GOOD = {"name": "n", "hex": "c0", "expect": "ok", "value": None, "canonical": True}

@@ -105,7 +105,7 @@ def test_an_invalid_value_is_refused_with_its_code(vector: dict[str, Any]) -> No
     assert f"(rule {vector['rule']} of the profile)" in str(refusal.value)
 
 
-@pytest.mark.parametrize("vector", vectors("envelope/job_valid.json"))
+@pytest.mark.parametrize("vector", [*vectors("envelope/job_valid.json"), *vectors("future/job_valid.json")])
 def test_a_valid_job_is_decoded_and_written_canonically(vector: dict[str, Any]) -> None:
     # given
     body, fields = joined(vector["hex"]), untagged(vector["value"])
@@ -118,7 +118,7 @@ def test_a_valid_job_is_decoded_and_written_canonically(vector: dict[str, Any]) 
     assert (encode_job(job) == body) is vector["canonical"]
 
 
-@pytest.mark.parametrize("vector", vectors("envelope/job_invalid.json"))
+@pytest.mark.parametrize("vector", [*vectors("envelope/job_invalid.json"), *vectors("future/job_invalid.json")])
 def test_an_invalid_job_is_refused_with_its_code(vector: dict[str, Any]) -> None:
     with pytest.raises(WireError) as refusal:
         decode_job(joined(vector["hex"]))
@@ -126,7 +126,7 @@ def test_an_invalid_job_is_refused_with_its_code(vector: dict[str, Any]) -> None
     assert names_the_rule(str(refusal.value), vector["rule"])
 
 
-@pytest.mark.parametrize("vector", vectors("envelope/result_valid.json"))
+@pytest.mark.parametrize("vector", [*vectors("envelope/result_valid.json"), *vectors("future/result_valid.json")])
 def test_a_valid_result_is_decoded_and_written_canonically(vector: dict[str, Any]) -> None:
     # given
     body, fields = joined(vector["hex"]), untagged(vector["value"])
@@ -142,7 +142,7 @@ def test_a_valid_result_is_decoded_and_written_canonically(vector: dict[str, Any
     assert (encode_result(result) == body) is vector["canonical"]
 
 
-@pytest.mark.parametrize("vector", vectors("envelope/result_invalid.json"))
+@pytest.mark.parametrize("vector", [*vectors("envelope/result_invalid.json"), *vectors("future/result_invalid.json")])
 def test_an_invalid_result_is_refused_with_its_code(vector: dict[str, Any]) -> None:
     with pytest.raises(WireError) as refusal:
         decode_result(joined(vector["hex"]))

@@ -153,7 +153,7 @@ class Decoders:
                     raise Misfit("type", "must be a float", kind_of(value))
                 if abs(value) > MAX_SAFE_INT_IN_FLOAT:
                     raise Misfit("type", "must be a float; this int is too large to be one", "int")
-                checks.check_float(type_, value, "int")
+                checks.check_float(type_, value, "float")  # as which it has been accepted
                 return float(value)
             if not simple or not isfinite(value):
                 checks.check_float(type_, value, "float")

@@ -83,11 +83,11 @@ func TestEnvelopesThatBreakTheRulesAreRefused(t *testing.T) {
 	eachVector(t, func(t *testing.T, v vector, body []byte) {
 		_, err := DecodeJob(body, MaxBodyBytes)
 		mustHaveCode(t, err, v.Expect)
-	}, "envelope/job_invalid.json")
+	}, "envelope/job_invalid.json", "future/job_invalid.json")
 	eachVector(t, func(t *testing.T, v vector, body []byte) {
 		_, err := DecodeResult(body, MaxBodyBytes)
 		mustHaveCode(t, err, v.Expect)
-	}, "envelope/result_invalid.json")
+	}, "envelope/result_invalid.json", "future/result_invalid.json")
 }
 
 func TestEnvelopesAreReadAndWritten(t *testing.T) {
@@ -100,7 +100,7 @@ func TestEnvelopesAreReadAndWritten(t *testing.T) {
 		job.Args = anyOf(t, job.Args)
 		written, err := EncodeJob(job, MaxBodyBytes)
 		compareEnvelope(t, v, body, written, err)
-	}, "envelope/job_valid.json")
+	}, "envelope/job_valid.json", "future/job_valid.json")
 	eachVector(t, func(t *testing.T, v vector, body []byte) {
 		result, err := DecodeResult(body, MaxBodyBytes)
 		if err != nil {
@@ -111,7 +111,7 @@ func TestEnvelopesAreReadAndWritten(t *testing.T) {
 		}
 		written, err := EncodeResult(result, MaxBodyBytes)
 		compareEnvelope(t, v, body, written, err)
-	}, "envelope/result_valid.json")
+	}, "envelope/result_valid.json", "future/result_valid.json")
 }
 
 // compareEnvelope compares what was read, by way of what it is written as.

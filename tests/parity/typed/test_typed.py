@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import os
 import random
-import struct
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final, NamedTuple
@@ -21,18 +19,13 @@ from penstock.wire.codec import decode, encode, pack
 from penstock.wire.failure import WireError
 from penstock.wire.registry import MAX_BODY_BYTES
 from penstock.wire.scan import scan
-from tests.helpers.go import build
+from tests.helpers.differ import Differ, Verdict, differ
 from tests.helpers.samples import Sampler, bent, mutated
 
 TASKS: Final = (("everything", 1), ("limits", 1), ("arrays", 1), ("nothing", 1), ("nothing", 2), ("weather", 1))
 CASES: Final = int(os.environ.get("PENSTOCK_DIFFERENTIAL", "12000"))
 SEED: Final = int(os.environ.get("PENSTOCK_SEED", "20261125"))
 CONTRACTS: Final = Path(__file__).parents[2] / "contract" / "tasks"
-
-
-class Verdict(NamedTuple):
-    kind: str
-    payload: bytes
 
 
 class Subject(NamedTuple):
@@ -46,13 +39,9 @@ class Subject(NamedTuple):
 
 
 @pytest.fixture(scope="module")
-def go(tmp_path_factory: pytest.TempPathFactory) -> Iterator[subprocess.Popen[bytes]]:
-    binary = build("producer_go/internal/kitchen/differ", tmp_path_factory.mktemp("differ"))
-    with subprocess.Popen([binary], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
-        yield process
-        assert process.stdin is not None
-        process.stdin.close()
-        assert process.wait(20) == 0
+def go(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Differ]:
+    with differ(tmp_path_factory.mktemp("differ")) as running:
+        yield running
 
 
 @pytest.fixture(scope="module")
@@ -74,22 +63,6 @@ def subjects() -> list[Subject]:
     return made
 
 
-def ask(process: subprocess.Popen[bytes], cases: list[tuple[int, bytes]]) -> list[Verdict]:
-    """What Go says of these bodies."""
-    assert process.stdin is not None
-    assert process.stdout is not None
-    verdicts = []
-    for start in range(0, len(cases), 50):
-        for selector, body in cases[start : start + 50]:
-            process.stdin.write(struct.pack(">IB", 1 + len(body), selector) + body)
-        process.stdin.flush()
-        for _ in cases[start : start + 50]:
-            (size,) = struct.unpack(">I", process.stdout.read(4))
-            answer = process.stdout.read(size)
-            verdicts.append(Verdict(chr(answer[0]), answer[1:]))
-    return verdicts
-
-
 def python_says(subject: Subject, body: bytes) -> Verdict:
     try:
         value = decode(body)
@@ -108,7 +81,7 @@ def _without_defaults(made: dict[str, Any], value: dict[str, Any]) -> dict[str, 
     return {name: item for name, item in made.items() if name in value}
 
 
-def test_go_and_python_agree_on_arguments(go: subprocess.Popen[bytes], subjects: list[Subject]) -> None:
+def test_go_and_python_agree_on_arguments(go: Differ, subjects: list[Subject]) -> None:
     """A third each: valid, structurally mutated, bytes changed."""
     # Given many bodies
     pick = random.Random(SEED)
@@ -121,7 +94,7 @@ def test_go_and_python_agree_on_arguments(go: subprocess.Popen[bytes], subjects:
         cases.append((subject, bent(encode(valid), pick)))
 
     # When both languages judge them
-    theirs = ask(go, [(subject.selector, body) for subject, body in cases])
+    theirs = go.ask([(subject.selector, body) for subject, body in cases])
     ours = [python_says(subject, body) for subject, body in cases]
 
     # Then they agree in verdict, and in canonical bytes
@@ -146,7 +119,7 @@ def test_go_and_python_agree_on_arguments(go: subprocess.Popen[bytes], subjects:
     assert kinds.count("m") > CASES // 5
 
 
-def test_every_valid_value_is_valid_for_both(go: subprocess.Popen[bytes], subjects: list[Subject]) -> None:
+def test_every_valid_value_is_valid_for_both(go: Differ, subjects: list[Subject]) -> None:
     pick = random.Random(SEED + 1)
     cases = []
     for _ in range(600):
@@ -154,12 +127,10 @@ def test_every_valid_value_is_valid_for_both(go: subprocess.Popen[bytes], subjec
         valid = Sampler(subject.contract, pick.getrandbits(64)).value(subject.contract.arguments)
         cases.append((subject, encode(valid)))
     assert {python_says(*case).kind for case in cases} == {"k"}
-    assert {verdict.kind for verdict in ask(go, [(subject.selector, body) for subject, body in cases])} == {"k"}
+    assert {verdict.kind for verdict in go.ask([(subject.selector, body) for subject, body in cases])} == {"k"}
 
 
-def test_go_reads_what_python_answers_and_would_write_the_same(
-    go: subprocess.Popen[bytes], subjects: list[Subject]
-) -> None:
+def test_go_reads_what_python_answers_and_would_write_the_same(go: Differ, subjects: list[Subject]) -> None:
     # Given results as a worker writes them
     pick = random.Random(SEED + 2)
     cases: list[tuple[int, bytes]] = []
@@ -175,7 +146,7 @@ def test_go_reads_what_python_answers_and_would_write_the_same(
         cases.append((len(TASKS) + subject.selector, body))
 
     # When Go reads them, then it accepts each and has the same bytes for it
-    for (_, body), verdict in zip(cases, ask(go, cases), strict=True):
+    for (_, body), verdict in zip(cases, go.ask(cases), strict=True):
         assert verdict == Verdict("k", body)
 
 
@@ -188,12 +159,12 @@ def _returned(value: Any) -> Any:
     return value
 
 
-def test_go_ignores_what_it_does_not_know_in_a_result(go: subprocess.Popen[bytes]) -> None:
+def test_go_ignores_what_it_does_not_know_in_a_result(go: Differ) -> None:
     # Given results with a property that this version of the contract does not have
     cooked, tree = encode({"type": "a", "job_id": "b", "new": [1, {"x": 2}]}), encode({"value": 1, "new": None})
 
     # When Go reads them
-    verdicts = ask(go, [(len(TASKS) + 4, cooked), (len(TASKS), tree)])
+    verdicts = go.ask([(len(TASKS) + 4, cooked), (len(TASKS), tree)])
 
     # Then the rest is there
     assert verdicts == [

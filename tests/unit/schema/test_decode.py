@@ -169,7 +169,7 @@ def nd(shape: list[Any], data: bytes, dtype: str = "float64") -> dict[str, Any]:
         (FLOAT, 2**53 + 1, "x", "type", "int"),
         (FLOAT, math.nan, "x", "finite", "float"),
         (BOUNDED, -0.1, "x", "minimum", "float"),
-        (BOUNDED, 10, "x", "exclusiveMaximum", "int"),
+        (BOUNDED, 10, "x", "exclusiveMaximum", "float"),
         ({**FLOAT, "exclusiveMinimum": 0}, 0.0, "x", "exclusiveMinimum", "float"),
         ({"type": "boolean"}, 1, "x", "type", "int"),
         (STR, b"a", "x", "type", "bin"),

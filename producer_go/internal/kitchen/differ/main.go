@@ -3,7 +3,8 @@
 // It reads frames from stdin and answers each on stdout:
 //
 //	request  length:u32  selector:u8  body     the selector is an index into subjects
-//	answer   length:u32  verdict:u8   payload  'k' and the canonical bytes, 'm' and path NUL rule, 'p': breaks the profile
+//	answer   length:u32  verdict:u8   payload  'k' and the canonical bytes, 'm' and path NUL rule, 'p': breaks the profile,
+//	                                           'c' and the code of the error that an envelope or a value alone gave
 //
 // Integers are big-endian; length counts everything after itself.
 package main
@@ -27,6 +28,61 @@ var subjects = []func(body []byte) (verdict byte, payload []byte){
 	args(kitchen.NothingTask.Args), args(kitchen.NothingV2Task.Args), args(kitchen.WeatherTask.Args),
 	result(kitchen.EverythingTask.Result), result(kitchen.LimitsTask.Result), result(kitchen.ArraysTask.Result),
 	result(kitchen.NothingTask.Result), result(kitchen.NothingV2Task.Result), result(kitchen.WeatherTask.Result),
+	profile, job, answer,
+}
+
+// profile reads any value of the profile.
+func profile(body []byte) (byte, []byte) {
+	var value any
+	if err := wire.Unmarshal(body, wire.MaxBodyBytes, &value); err != nil {
+		return refused(err)
+	}
+	return written(wire.Marshal(value, wire.HardMaxBodyBytes))
+}
+
+// job reads a job.v1.
+func job(body []byte) (byte, []byte) {
+	read, err := wire.DecodeJob(body, wire.MaxBodyBytes)
+	if err != nil {
+		return refused(err)
+	}
+	var args any
+	if err := read.Args.(wire.Raw).Decode(&args); err != nil {
+		return refused(err)
+	}
+	read.Args = args
+	return written(wire.EncodeJob(read, wire.HardMaxBodyBytes))
+}
+
+// answer reads a result.v1.
+func answer(body []byte) (byte, []byte) {
+	read, err := wire.DecodeResult(body, wire.MaxBodyBytes)
+	if err != nil {
+		return refused(err)
+	}
+	if raw, ok := read.Value.(wire.Raw); ok {
+		var value any
+		if err := raw.Decode(&value); err != nil {
+			return refused(err)
+		}
+		read.Value = value
+	}
+	return written(wire.EncodeResult(read, wire.HardMaxBodyBytes))
+}
+
+func refused(err error) (byte, []byte) {
+	var e *wire.Error
+	if errors.As(err, &e) {
+		return 'c', []byte(e.Code)
+	}
+	return 'e', []byte(err.Error())
+}
+
+func written(body []byte, err error) (byte, []byte) {
+	if err != nil {
+		return refused(err)
+	}
+	return 'k', body
 }
 
 func args[T any](codec typed.Codec[T]) func([]byte) (byte, []byte) { return judge(codec, true) }
