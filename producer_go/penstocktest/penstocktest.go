@@ -103,7 +103,7 @@ func HandleTask[A, R any](d *Double, task *typed.Task[A, R], f func(ctx context.
 			text := fmt.Sprintf("%s: version %d was asked for, this fake has version %d", task.Name, job.Version, task.Version)
 			return nil, &wire.Failure{Code: penstock.CodeUnsupportedTaskVersion, Message: text}
 		}
-		args, invalid := task.Args.Args(job.Args.(wire.Raw))
+		args, invalid := task.Args.Read(job.Args.(wire.Raw))
 		if invalid != nil {
 			return nil, invalidFailure(penstock.CodeInvalidArgs, task.Name, invalid)
 		}

@@ -160,8 +160,8 @@ func Decode[T any](codec Codec[T], d *Decoder) (value T) {
 	return value
 }
 
-// Args is a job's arguments as the other side gets them: for fakes, see penstocktest.
-func (c Codec[T]) Args(body []byte) (T, *InvalidError) {
+// Read reads and checks a value as the other side does that of a job's arguments: strictly.
+func (c Codec[T]) Read(body []byte) (T, *InvalidError) {
 	d := wire.NewReader(body, true)
 	value := Decode(c, d)
 	if m := d.Misfit(); m != nil {

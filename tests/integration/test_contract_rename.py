@@ -24,7 +24,7 @@ def test_a_renamed_argument_fails_the_check_and_then_the_build_of_its_callers(tm
         return subprocess.run(
             argv,
             cwd=tmp_path / folder,
-            env={**os.environ, "GOFLAGS": "-mod=mod"},
+            env={**os.environ, "GOFLAGS": "-mod=mod", "PYTHONDONTWRITEBYTECODE": "1"},
             capture_output=True,
             text=True,
             timeout=300,

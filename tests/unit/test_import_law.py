@@ -1,6 +1,6 @@
 """The import law of DESIGN.md, section 4: who may know whom.
 
-    wire <- domain <- schema <- (broker | results | lanes | telemetry) <- (worker | admin) <- cli
+    wire <- domain <- schema <- (broker | results | lanes | telemetry) <- (worker | admin | contract) <- cli
 
 `errors` and `settings` sit beside `domain`; the four siblings never import one another, and of them only the
 child's side knows `schema`; the parent and the child's side (`lanes.runner`) share no more than the frames between

@@ -48,8 +48,8 @@ class ContractBinding:
         positional = [made.pop(name) for name in self._positional if name in made]
         return positional, made
 
-    def result(self, value: Any, level: int, nodes: int) -> Any:
-        """The wire value of a result.
+    def result(self, value: Any, level: int, nodes: int) -> tuple[Any, int]:
+        """The wire value of a result, and how many bytes the arrays in it have.
 
         Args:
             value: What the task returned.
@@ -60,7 +60,7 @@ class ContractBinding:
             Misfit: It does not fit. Whatever reading the value raises is passed on.
         """
         self._encoders.begin(nodes)
-        return self._encode(value, level)
+        return self._encode(value, level), self._encoders.bulk
 
 
 def bound(task: Task, library: Library) -> ContractBinding | None:

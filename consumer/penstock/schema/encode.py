@@ -61,10 +61,13 @@ class Encoders:
         self._contract = contract
         self._named: dict[str, Encode | None] = {}
         self._nodes = 0
+        #: Bytes of the arrays that were encoded since `begin`.
+        self.bulk = 0
 
     def begin(self, nodes: int) -> None:
         """Start counting anew, from so many values that are there already."""
         self._nodes = nodes
+        self.bulk = 0
 
     def of(self, type_: Type) -> Encode:
         """The encoder of a type."""
@@ -275,6 +278,7 @@ class Encoders:
     def _ndarray(self, type_: NDArray) -> Encode:
         def encode(value: Any, level: int) -> dict[str, Any]:
             made = arrays.encode(type_, value)
+            self.bulk += len(made["data"])
             self._enter(6 + len(made["shape"]), level + 1, value)
             return made
 

@@ -13,6 +13,8 @@ from penstock.wire.registry import MAX_BODY_BYTES, ErrorCode
 from penstock.wire.scan import scan
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+#: Room for what is beside the bulk of a body.
+_BUFFER: Final = 64 * 1024
 
 
 def encode(value: Any, *, max_bytes: int = MAX_BODY_BYTES) -> bytes:
@@ -36,10 +38,13 @@ def encode(value: Any, *, max_bytes: int = MAX_BODY_BYTES) -> bytes:
     return pack(plain(value, max_bytes=max_bytes), max_bytes=max_bytes)
 
 
-def pack(value: Any, *, max_bytes: int) -> bytes:
-    """The bytes of a value that `plain` has made, in the order that it has. Raises as `encode`."""
+def pack(value: Any, *, max_bytes: int, bulk: int = 0) -> bytes:
+    """The bytes of a value that `plain` has made, in the order that it has. Raises as `encode`.
+
+    `bulk` is how many bytes its largest parts have together: room for them is taken at once, not by and by.
+    """
     try:
-        body: bytes = packb(value)
+        body: bytes = packb(value, buf_size=min(bulk, max_bytes) + _BUFFER) if bulk else packb(value)
     except UnicodeEncodeError:
         where = (_lone_surrogate(value) or "").lstrip(".") or "the value"
         text = f"{where}: the str holds a lone surrogate, which UTF-8 cannot carry; send it as bytes"

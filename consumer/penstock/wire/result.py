@@ -76,7 +76,10 @@ class Result:
 
 
 def encode_result(
-    result: Result, *, max_bytes: int = MAX_BODY_BYTES, convert: Callable[[Any, int, int], Any] | None = None
+    result: Result,
+    *,
+    max_bytes: int = MAX_BODY_BYTES,
+    convert: Callable[[Any, int, int], tuple[Any, int]] | None = None,
 ) -> bytes:
     """The canonical result.v1 bytes of a result.
 
@@ -86,7 +89,8 @@ def encode_result(
         result: The result.
         max_bytes: Longest body; defaults to `MAX_BODY_BYTES` (1 MiB).
         convert: What makes the value one of the profile's, given its level of nesting and the number of values in
-            the body up to it. Defaults to what `codec.encode` does.
+            the body up to it; it says besides how many bytes the arrays in it have. Defaults to what `codec.encode`
+            does.
 
     Raises:
         WireError: `BAD_ENVELOPE` when the value cannot travel; `TOO_LARGE`.
@@ -98,12 +102,13 @@ def encode_result(
         "task": result.task,
         "tv": result.tv,
     }
+    bulk = 0
     if result.error is None:
         fields["status"] = _OK
         if convert is None:
             fields["result"] = plain(result.value, max_bytes=max_bytes, name="result", level=2, nodes=23)
         else:
-            fields["result"] = convert(result.value, 2, 23)
+            fields["result"], bulk = convert(result.value, 2, 23)
     else:
         fields["status"] = _ERROR
         fields["error"] = _error_fields(result.error, max_bytes)
@@ -112,7 +117,7 @@ def encode_result(
         fields["started_at"] = result.started_at
     fields["finished_at"] = result.finished_at
     fields["worker"] = result.worker
-    return pack(fields, max_bytes=max_bytes)
+    return pack(fields, max_bytes=max_bytes, bulk=bulk)
 
 
 def _error_fields(failure: Failure, max_bytes: int) -> dict[str, Any]:

@@ -48,7 +48,7 @@ func roundTrip[T any](t *testing.T, codec typed.Codec[T], value T) T {
 	if err := wire.Check(body, wire.MaxBodyBytes); err != nil {
 		t.Fatal(err)
 	}
-	read, invalid := codec.Args(body)
+	read, invalid := codec.Read(body)
 	if invalid != nil {
 		t.Fatal(invalid)
 	}
@@ -226,7 +226,7 @@ func FuzzEverything(f *testing.F) {
 		if wire.Check(body, wire.MaxBodyBytes) != nil {
 			return
 		}
-		read, invalid := kitchen.EverythingTask.Args.Args(body)
+		read, invalid := kitchen.EverythingTask.Args.Read(body)
 		if invalid != nil {
 			return
 		}
@@ -234,7 +234,7 @@ func FuzzEverything(f *testing.F) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		again, invalid := kitchen.EverythingTask.Args.Args(first)
+		again, invalid := kitchen.EverythingTask.Args.Read(first)
 		if invalid != nil {
 			t.Fatal(invalid)
 		}
@@ -318,7 +318,7 @@ func BenchmarkArray8MB(b *testing.B) {
 			if err := wire.Check(body, limit); err != nil {
 				b.Fatal(err)
 			}
-			if _, invalid := codec.Args(body); invalid != nil {
+			if _, invalid := codec.Read(body); invalid != nil {
 				b.Fatal(invalid)
 			}
 		}

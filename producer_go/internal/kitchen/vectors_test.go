@@ -56,7 +56,7 @@ func TestTheVectorsOfTasks(t *testing.T) {
 
 func judge[T any](codec typed.Codec[T]) func([]byte) ([]byte, *typed.InvalidError) {
 	return func(body []byte) ([]byte, *typed.InvalidError) {
-		value, invalid := codec.Args(body)
+		value, invalid := codec.Read(body)
 		if invalid != nil {
 			return nil, invalid
 		}
