@@ -1,4 +1,4 @@
-"""The Go program that says what it makes of bodies: producer_go/internal/kitchen/differ."""
+"""Go programs that say what they make of bodies: producer_go/internal/differ."""
 
 from __future__ import annotations
 
@@ -11,20 +11,21 @@ from typing import NamedTuple
 
 from tests.helpers.go import build
 
-#: Selectors of what is no task: any value, a job.v1, a result.v1.
-PROFILE, JOB, RESULT = 12, 13, 14
+#: Selectors of what is no task: any value, a job.v1, a result.v1, the document of a contract.
+PROFILE, JOB, RESULT, DOCUMENT = 12, 13, 14, 15
+#: So many bodies are on their way at once; more could fill both pipes, and nobody would read.
 _BATCH = 50
 
 
 class Verdict(NamedTuple):
-    """What one language says of one body: see the program."""
+    """What one language says of one body: see the package."""
 
     kind: str
     payload: bytes
 
 
 class Differ:
-    """The program, running."""
+    """Such a program, running."""
 
     def __init__(self, process: subprocess.Popen[bytes]) -> None:
         self._process = process
@@ -49,9 +50,15 @@ class Differ:
 
 @contextmanager
 def differ(folder: Path) -> Iterator[Differ]:
-    """Build the program in a folder and run it for as long as the `with` lasts."""
-    binary = build("producer_go/internal/kitchen/differ", folder)
-    with subprocess.Popen([binary], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+    """Build the program of the tests' own tasks in a folder, and run it for as long as the `with` lasts."""
+    with running(build("producer_go/internal/kitchen/differ", folder)) as made:
+        yield made
+
+
+@contextmanager
+def running(program: Path) -> Iterator[Differ]:
+    """Run a program for as long as the `with` lasts."""
+    with subprocess.Popen([program], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
         yield Differ(process)
         assert process.stdin is not None
         process.stdin.close()

@@ -10,17 +10,15 @@ from typing import Any, Final, NamedTuple
 
 import pytest
 
-from penstock.schema.decode import Decoders
 from penstock.schema.encode import Encoders
 from penstock.schema.library import Library
-from penstock.schema.misfit import Misfit
-from penstock.schema.model import Contract, Ref, Type
-from penstock.wire.codec import decode, encode, pack
-from penstock.wire.failure import WireError
+from penstock.schema.model import Ref, Type
+from penstock.wire.codec import encode, pack
 from penstock.wire.registry import MAX_BODY_BYTES
 from penstock.wire.scan import scan
 from tests.helpers.differ import Differ, Verdict, differ
 from tests.helpers.samples import Sampler, bent, mutated
+from tests.helpers.subject import Arguments
 
 TASKS: Final = (("everything", 1), ("limits", 1), ("arrays", 1), ("nothing", 1), ("nothing", 2), ("weather", 1))
 CASES: Final = int(os.environ.get("PENSTOCK_DIFFERENTIAL", "12000"))
@@ -29,13 +27,10 @@ CONTRACTS: Final = Path(__file__).parents[2] / "contract" / "tasks"
 
 
 class Subject(NamedTuple):
-    """A contract's arguments."""
+    """A contract's arguments, for both languages."""
 
     selector: int
-    contract: Contract
-    decode: Any
-    encode: Any
-    encoders: Encoders
+    arguments: Arguments
 
 
 @pytest.fixture(scope="module")
@@ -50,35 +45,14 @@ def subjects() -> list[Subject]:
     for selector, (name, version) in enumerate(TASKS):
         contract = Library(CONTRACTS).find(f"kitchen.{name}", version)
         assert contract is not None
-        encoders = Encoders(contract)
-        made.append(
-            Subject(
-                selector,
-                contract,
-                Decoders(contract).object(contract.arguments, {}, lambda value: value),
-                encoders.of(contract.arguments),
-                encoders,
-            )
-        )
+        made.append(Subject(selector, Arguments(contract)))
     return made
 
 
-def python_says(subject: Subject, body: bytes) -> Verdict:
-    try:
-        value = decode(body)
-    except WireError:
-        return Verdict("p", b"")
-    try:
-        made = subject.decode(value)
-    except Misfit as misfit:
-        return Verdict("m", f"{misfit.path()}\0{misfit.rule}".encode())
-    subject.encoders.begin(1)
-    return Verdict("k", pack(subject.encode(_without_defaults(made, value), 1), max_bytes=MAX_BODY_BYTES))
-
-
-def _without_defaults(made: dict[str, Any], value: dict[str, Any]) -> dict[str, Any]:
-    """The worker fills in what the caller left out; here what was sent is compared."""
-    return {name: item for name, item in made.items() if name in value}
+def valid(subject: Subject, pick: random.Random) -> Any:
+    """A value of the arguments."""
+    contract = subject.arguments.contract
+    return Sampler(contract, pick.getrandbits(64)).value(contract.arguments)
 
 
 def test_go_and_python_agree_on_arguments(go: Differ, subjects: list[Subject]) -> None:
@@ -88,14 +62,14 @@ def test_go_and_python_agree_on_arguments(go: Differ, subjects: list[Subject]) -
     cases: list[tuple[Subject, bytes]] = []
     while len(cases) < CASES:
         subject = pick.choice([*subjects[:3], *subjects[:3], *subjects])
-        valid = Sampler(subject.contract, pick.getrandbits(64)).value(subject.contract.arguments)
-        cases.append((subject, encode(valid)))
-        cases.append((subject, encode(mutated(valid, pick))))
-        cases.append((subject, bent(encode(valid), pick)))
+        value = valid(subject, pick)
+        cases.append((subject, encode(value)))
+        cases.append((subject, encode(mutated(value, pick))))
+        cases.append((subject, bent(encode(value), pick)))
 
     # When both languages judge them
     theirs = go.ask([(subject.selector, body) for subject, body in cases])
-    ours = [python_says(subject, body) for subject, body in cases]
+    ours = [subject.arguments.judge(body) for subject, body in cases]
 
     # Then they agree in verdict, and in canonical bytes
     differ = []
@@ -105,10 +79,10 @@ def test_go_and_python_agree_on_arguments(go: Differ, subjects: list[Subject]) -
             # Python's datetimes end at the microsecond.
             same = scan(body).finer_than_us
         if not same:
-            differ.append((subject.contract.name, body.hex(), one, other))
+            differ.append((subject.arguments.contract.name, body.hex(), one, other))
     assert not differ, f"seed {SEED}: {len(differ)} of {len(cases)}, the first: {differ[0]}"
 
-    # And nearly always in the place and the rule too: a body with two faults may be judged by either
+    # And nearly always in place, rule and kind too: a body with two faults may be judged by either
     misfits = [(one, other) for one, other in zip(ours, theirs, strict=True) if one.kind == "m"]
     assert sum(one == other for one, other in misfits) > 0.97 * len(misfits)
 
@@ -124,9 +98,8 @@ def test_every_valid_value_is_valid_for_both(go: Differ, subjects: list[Subject]
     cases = []
     for _ in range(600):
         subject = pick.choice(subjects)
-        valid = Sampler(subject.contract, pick.getrandbits(64)).value(subject.contract.arguments)
-        cases.append((subject, encode(valid)))
-    assert {python_says(*case).kind for case in cases} == {"k"}
+        cases.append((subject, encode(valid(subject, pick))))
+    assert {subject.arguments.judge(body).kind for subject, body in cases} == {"k"}
     assert {verdict.kind for verdict in go.ask([(subject.selector, body) for subject, body in cases])} == {"k"}
 
 
@@ -136,7 +109,7 @@ def test_go_reads_what_python_answers_and_would_write_the_same(go: Differ, subje
     cases: list[tuple[int, bytes]] = []
     for _ in range(1000):
         subject = pick.choice(subjects)
-        contract = subject.contract
+        contract = subject.arguments.contract
         type_: Type = Ref(name=contract.result)
         value = Sampler(contract, pick.getrandbits(64)).value(type_)
         encoders = Encoders(contract)
