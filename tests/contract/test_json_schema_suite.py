@@ -15,7 +15,7 @@ from penstock.schema.reader import read
 from penstock.schema.writer import SCHEMA
 from penstock.wire.codec import encode
 from tests.helpers.differ import DOCUMENT, differ, running
-from tests.helpers.go import build_generated
+from tests.helpers.go import MADE, build_made, generate
 from tests.helpers.modules import module
 from tests.helpers.subject import Arguments
 
@@ -196,7 +196,8 @@ def test_what_lies_in_the_dialect_takes_the_values_that_the_suite_says(groups: l
     judges = [Arguments(made) for _, _, made in found]
     bodies = [(number, encode({"value": value})) for number, value, _ in cases]
     ours = [judges[number].judge(body) for number, body in bodies]
-    with running(build_generated(folder, _program(len(found)), tmp_path)) as go:
+    files = {**generate(folder, tmp_path), "main.go": _program(len(found))}
+    with running(build_made(files, tmp_path)) as go:
         theirs = go.ask(bodies)
 
     # Then both say what the suite says, and the same place, rule and kind of what they refuse
@@ -220,7 +221,7 @@ def _program(tasks: int) -> str:
 
 import (
 	"github.com/penstock-mq/penstock/producer_go/internal/differ"
-	"github.com/penstock-mq/penstock/producer_go/internal/made/suite"
+	"{MADE}/suite"
 )
 
 func main() {{ differ.Main({subjects}) }}

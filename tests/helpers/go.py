@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-import shutil
 import subprocess
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
@@ -12,8 +12,8 @@ from tests.helpers.worker import ROOT
 
 _OWN: Final = ROOT / ".venv/bin/go"
 GO: Final = str(_OWN) if _OWN.exists() else "go"
-_PRODUCER: Final = ROOT / "producer_go"
-_MODULE: Final = "github.com/penstock-mq/penstock/producer_go"
+#: Where the packages of `build_made` are imported from.
+MADE: Final = "github.com/penstock-mq/penstock/producer_go/internal/made"
 
 
 def build(package: str, into: Path) -> Path:
@@ -23,28 +23,33 @@ def build(package: str, into: Path) -> Path:
     return program
 
 
-def build_generated(contracts: Path, main: str, into: Path) -> Path:
-    """Generate clients from contracts and build a program around them; returns its path.
-
-    The packages are laid over `producer_go/internal/made` for the compiler alone: nothing is written there.
-
-    Args:
-        contracts: The folder of the contracts.
-        main: Source text of the program. It imports clients from `.../producer_go/internal/made/<queue>`.
-        into: An empty folder.
-    """
+def generate(contracts: Path, into: Path) -> dict[str, str]:
+    """Go clients of all queues of a folder of contracts, by their place in a module: `stats/stats.gen.go`."""
     generator = build("producer_go/cmd/penstock-gen", into)
-    source = into / "made"
+    source = into / "generated"
     source.mkdir()
-    (source / "go.mod").write_text(f"module {_MODULE}/internal/made\n")
+    (source / "go.mod").write_text(f"module {MADE}\n")
     subprocess.run([generator, "-contracts", contracts, "-out", source], check=True, timeout=60, capture_output=True)
-    shutil.rmtree(source / "go.mod", ignore_errors=True)
-    (source / "main.go").write_text(main)
-    place = _PRODUCER / "internal/made"
-    overlay = {str(place / path.relative_to(source)): str(path) for path in source.rglob("*.go")}
+    return {str(path.relative_to(source)): path.read_text() for path in source.rglob("*.go")}
+
+
+def build_made(files: Mapping[str, str], into: Path) -> Path:
+    """Build a program of the files of a package `main` and of packages below it; returns its path.
+
+    They are laid over `producer_go/internal/made` for the compiler alone, so that they may use what is internal;
+    nothing is written there. They import one another from MADE.
+    """
+    place, source = ROOT / "producer_go/internal/made", into / "source"
+    overlay = {}
+    for name, text in files.items():
+        path = source / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+        overlay[str(place / name)] = str(path)
     (into / "overlay.json").write_text(json.dumps({"Replace": overlay}))
     program = into / "program"
-    _go("build", "-overlay", str(into / "overlay.json"), "-o", str(program), "./internal/made", folder=_PRODUCER)
+    argv = ("build", "-overlay", str(into / "overlay.json"), "-o", str(program), "./internal/made")
+    _go(*argv, folder=ROOT / "producer_go")
     return program
 
 
