@@ -15,7 +15,9 @@ from penstock.errors import UsageError
 from penstock.wire.headers import is_namespace
 from penstock.wire.registry import (
     CONSUMER_TIMEOUT_MS,
+    HARD_MAX_BLOB_BYTES,
     HARD_MAX_BODY_BYTES,
+    MAX_BLOB_BYTES,
     MAX_BODY_BYTES,
     NAMESPACE,
     RESULT_TTL_MS,
@@ -54,7 +56,8 @@ class WorkerSettings:
             the longest timeout of a task, and what it waits for Redis or RabbitMQ besides. From RabbitMQ 4.3; older
             ones use their own setting. Defaults to an hour.
         drain_s: Seconds that running jobs have after SIGTERM. Defaults to 25, which fits the 30 of Kubernetes.
-        max_body_bytes: Longest body that is read or written. Defaults to 1 MiB, at most 16 MiB.
+        max_body_bytes: Longest body in a message. Defaults to 1 MiB, at most 16 MiB.
+        max_blob_bytes: Longest body that lies in Redis beside its message. Defaults to 64 MiB, at most 512 MiB.
         result_ttl_s: Lifetime of stored results in seconds. Defaults to a day.
         contracts: The directory of contracts. Defaults to `contracts/tasks` below the working directory, if it is
             there.
@@ -75,6 +78,7 @@ class WorkerSettings:
     consumer_timeout_s: float = CONSUMER_TIMEOUT_MS / 1000
     drain_s: float = 25.0
     max_body_bytes: int = MAX_BODY_BYTES
+    max_blob_bytes: int = MAX_BLOB_BYTES
     result_ttl_s: float = RESULT_TTL_MS / 1000
     contracts: str = DEFAULT_CONTRACTS
 
@@ -102,6 +106,10 @@ class WorkerSettings:
             (
                 not MIN_MAX_BODY_BYTES <= self.max_body_bytes <= HARD_MAX_BODY_BYTES,
                 f"longest body {self.max_body_bytes} is not between {MIN_MAX_BODY_BYTES} and {HARD_MAX_BODY_BYTES}",
+            ),
+            (
+                not MIN_MAX_BODY_BYTES <= self.max_blob_bytes <= HARD_MAX_BLOB_BYTES,
+                f"longest blob {self.max_blob_bytes} is not between {MIN_MAX_BODY_BYTES} and {HARD_MAX_BLOB_BYTES}",
             ),
             (
                 not 1 <= self.result_ttl_s < math.inf,

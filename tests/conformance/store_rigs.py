@@ -10,9 +10,11 @@ from typing import Any, Protocol
 import redis
 
 from ops.dev.private import Redis
+from penstock.memory_file import MemoryFile
 from penstock.results.ports import ResultStore
 from penstock.results.redis import RedisResults
 from penstock.testing import MemoryStore
+from penstock.wire.blob import Blob
 from tests.unit.waiting import until
 
 
@@ -36,6 +38,10 @@ class StoreRig(ABC):
         """Whom it told of a result: reply_to and job, in order."""
 
     @abstractmethod
+    def lives_ms(self, job_id: str, blob: Blob) -> int:
+        """For how many milliseconds a blob is kept from now on; at most 0: there is none."""
+
+    @abstractmethod
     def lose(self) -> None:
         """Let the store be away."""
 
@@ -57,6 +63,9 @@ class MemoryStoreRig(StoreRig):
 
     def told(self) -> list[tuple[str, str]]:
         return self._store.told
+
+    def lives_ms(self, job_id: str, blob: Blob) -> int:
+        return self._store.blobs.lifetimes.get((job_id, blob.sha256), 0)
 
     def lose(self) -> None:
         self._store.lose()
@@ -91,6 +100,9 @@ class RedisRig(StoreRig):
                 self._told.append((reply_to, message["data"].decode()))
         return self._told
 
+    def lives_ms(self, job_id: str, blob: Blob) -> int:
+        return int(self._client.pttl(blob.key(self.namespace, job_id)))
+
     def lose(self) -> None:
         self.server.kill()
 
@@ -114,6 +126,28 @@ class Caller:
 
     def find(self, job_id: str) -> None:
         self.store.find(job_id, self._noting(job_id))
+
+    def put_file(self, job_id: str, body: bytes, reply_to: str | None = None, *, as_blob: bool = True) -> None:
+        file = MemoryFile.holding(body)
+        self.store.put_file(job_id, Blob.of(body), file, reply_to, self._noting(job_id), as_blob=as_blob)
+
+    def keep(self, job_id: str, body: bytes, ttl_ms: int = 60_000) -> None:
+        note = self._noting(job_id)
+        self.store.blobs.keep(job_id, Blob.of(body), MemoryFile.holding(body), ttl_ms, lambda: note("kept"))
+
+    def fetch(self, job_id: str, blob: Blob) -> None:
+        """The answer is the body, or what the store said instead."""
+        file, note = MemoryFile.make(), self._noting(job_id)
+        self.store.blobs.fetch(
+            job_id, blob, file, lambda found: note(file.read(file.size, 0) if found is True else found)
+        )
+
+    async def has(self, job_id: str, body: bytes) -> bool:
+        """Whether the store has that blob."""
+        count = len(self.told)
+        self.fetch(job_id, Blob.of(body))
+        answer = (await self.answers(count + 1))[-1]
+        return bool(answer == body)
 
     def _noting(self, job_id: str) -> Callable[[Any], None]:
         return lambda answer: self.told.append((job_id, answer))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import pytest
 
 from penstock.testing import Harness
 from penstock.wire.failure import Failure
+from penstock.wire.registry import MAX_BODY_BYTES
 from penstock.wire.result import Result
 from tests.helpers.lane_tasks import SLOTS
 from tests.helpers.wait import until
@@ -59,6 +61,25 @@ def test_every_job_is_answered_once_with_its_own_result(harness: Harness, lane: 
     assert all(result.error is None for result in results)
     if lane != "commands":
         assert [result.value["job"] for result in results] == jobs
+
+
+def test_a_body_too_long_for_a_message_goes_both_ways_without_being_read_on_its_way(
+    harness: Harness, lane: str
+) -> None:
+    # Given more jobs than slots, each with 3 MiB, and short ones between them
+    long = [random.Random(number).randbytes(3 * MAX_BODY_BYTES) for number in range(2 * SLOTS)]
+    jobs = []
+    for data in long:
+        jobs.append(harness.enqueue(f"{lane}.echo", {"data": data}))
+        jobs.append(harness.enqueue(f"{lane}.echo", {"data": data[:3]}))
+
+    # When they are answered
+    results = [harness.result(job) for job in jobs]
+
+    # Then each has its own, whole
+    assert [result.error for result in results] == [None] * len(jobs)
+    assert [result.value for result in results[::2]] == long
+    assert [result.value for result in results[1::2]] == [data[:3] for data in long]
 
 
 def test_as_many_jobs_run_at_once_as_there_are_slots(harness: Harness, wide_lane: str, tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ import redis
 
 from ops.dev.private import Redis
 from penstock.results.redis import RedisResults
+from penstock.wire.blob import Blob
 from tests.conformance.store_rigs import Caller, RedisRig
 from tests.helpers.forwarder import Direction, Forwarder
 from tests.unit.builders import job_id
@@ -162,5 +163,30 @@ def test_a_result_has_a_lifetime(rig: RedisRig, operator: Any) -> None:
         await caller.answers(1)
         left_ms = int(operator.pttl(f"{rig.namespace}:result:{{{A}}}"))
         assert 50_000 < left_ms <= 60_000
+
+    on(rig.make(), test)
+
+
+def test_a_blob_that_was_cut_off_is_completed_by_the_next_who_keeps_it(rig: RedisRig, operator: Any) -> None:
+    """A worker that dies while it writes leaves the first chunks, for a while."""
+    long = bytes(range(256)) * 10_000
+    key = Blob.of(long).key(rig.namespace, A)
+
+    async def test(caller: Caller) -> None:
+        operator.set(key, long[: 1024 * 1024])
+        assert not await caller.has(A, long)
+        caller.keep(A, long)
+        assert (await caller.answers(2))[-1] == "kept"
+        assert await caller.has(A, long)
+
+    on(rig.make(), test)
+
+
+def test_no_part_of_a_blob_is_kept_for_ever(rig: RedisRig, operator: Any) -> None:
+    async def test(caller: Caller) -> None:
+        caller.keep(A, bytes(3_000_000), ttl_ms=50_000)
+        await until(lambda: operator.keys(f"{rig.namespace}:blob:*"))
+        assert 0 < operator.pttl(Blob.of(bytes(3_000_000)).key(rig.namespace, A)) <= 50_000
+        await caller.answers(1)
 
     on(rig.make(), test)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Callable, Coroutine, Iterator
 from typing import Any
 
 import pytest
 
 from ops.dev.private import Redis
+from penstock.wire.blob import Blob
 from tests.conformance.store_rigs import Caller, MemoryStoreRig, RedisRig, StoreRig
 from tests.unit.builders import job_id
 from tests.unit.waiting import until, within_deadline
@@ -173,5 +175,122 @@ def test_what_was_not_told_when_the_store_is_closed_is_never_told(play: Play) ->
         assert await other.answers(1) == [True]
         await other.store.close()
         assert caller.told == []
+
+    play(test)
+
+
+# ── long bodies ─────────────────────────────────────────────────────────────────────────────────────
+
+#: Several chunks, and a part of one.
+LONG = random.Random(4).randbytes(5 * 1024 * 1024 + 17)
+SHORT = b"short"
+
+
+def test_a_blob_comes_back_as_it_was_kept(play: Play) -> None:
+    async def test(caller: Caller, rig: StoreRig) -> None:
+        caller.keep(A, LONG)
+        caller.keep(A, SHORT)
+        assert await caller.answers(2) == ["kept", "kept"]
+        assert await caller.has(A, LONG)
+        assert await caller.has(A, SHORT)
+
+    play(test)
+
+
+def test_a_blob_is_found_under_its_own_job_hash_and_size_only(play: Play) -> None:
+    async def test(caller: Caller, rig: StoreRig) -> None:
+        caller.keep(A, LONG)
+        await caller.answers(1)
+        for job, blob in (
+            (B, Blob.of(LONG)),
+            (A, Blob.of(SHORT)),
+            (A, Blob(Blob.of(LONG).sha256, len(LONG) - 1)),
+            (A, Blob(Blob.of(LONG).sha256, len(LONG) + 1)),
+        ):
+            count = len(caller.told)
+            caller.fetch(job, blob)
+            assert (await caller.answers(count + 1))[-1] is False
+
+    play(test)
+
+
+def test_a_blob_that_is_kept_again_is_the_same_and_lives_as_long_as_was_said_last(play: Play) -> None:
+    async def test(caller: Caller, rig: StoreRig) -> None:
+        caller.keep(A, SHORT, ttl_ms=10_000)
+        await caller.answers(1)
+        assert rig.lives_ms(A, Blob.of(SHORT)) == pytest.approx(10_000, abs=5000)
+        caller.keep(A, SHORT, ttl_ms=90_000)
+        await caller.answers(2)
+        assert rig.lives_ms(A, Blob.of(SHORT)) == pytest.approx(90_000, abs=5000)
+        assert await caller.has(A, SHORT)
+
+        # When its end is put off, or brought forward
+        for ttl_ms in (200_000, 30_000):
+            caller.store.blobs.expire(A, Blob.of(SHORT), ttl_ms)
+            await until(lambda: not caller.store.pending)
+            assert rig.lives_ms(A, Blob.of(SHORT)) == pytest.approx(ttl_ms, abs=5000)
+
+    play(test)
+
+
+def test_no_end_can_be_set_to_what_is_not_there(play: Play) -> None:
+    async def test(caller: Caller, rig: StoreRig) -> None:
+        caller.store.blobs.expire(A, Blob.of(SHORT), 1000)
+        await until(lambda: not caller.store.pending)
+        assert not await caller.has(A, SHORT)
+
+    play(test)
+
+
+@pytest.mark.parametrize("as_blob", [True, False])
+def test_a_long_result_is_kept_like_a_short_one(play: Play, as_blob: bool) -> None:
+    async def test(caller: Caller, rig: StoreRig) -> None:
+        # Given a long result, and another of the same job
+        caller.put_file(A, LONG, "shop.web-1", as_blob=as_blob)
+        await caller.answers(1)
+        caller.put_file(A, LONG[:-1], as_blob=as_blob)
+        assert await caller.answers(2) == [True, False]
+
+        # Then the first stays, its requester has been told, and a blob it is only if it was to be one
+        assert await caller.store.get(A) == LONG
+        await until(lambda: len(rig.told()) == 1)
+        assert rig.told() == [("shop.web-1", A)]
+        assert await caller.has(A, LONG) is as_blob
+
+    play(test)
+
+
+@pytest.mark.parametrize("as_blob", [True, False])
+def test_a_long_result_that_is_there_already_is_no_duplicate(play: Play, as_blob: bool) -> None:
+    async def test(caller: Caller, rig: StoreRig) -> None:
+        for _ in range(2):
+            count = len(caller.told)
+            caller.put_file(A, LONG, as_blob=as_blob)
+            assert (await caller.answers(count + 1))[-1] is True
+
+    play(test)
+
+
+def test_long_bodies_wait_while_the_store_is_away(play: Play) -> None:
+    async def test(caller: Caller, rig: StoreRig) -> None:
+        # Given a store that has a blob and is gone
+        caller.keep(A, LONG)
+        await caller.answers(1)
+        rig.lose()
+
+        # When calls are made
+        caller.fetch(A, Blob.of(LONG))
+        caller.keep(B, LONG)
+        caller.put_file(C, LONG)
+        await until(lambda: not caller.store.up)
+        assert caller.store.pending >= 3
+        assert len(caller.told) == 1
+
+        # Then they end when it is back
+        rig.restore()
+        await caller.answers(4)
+        assert dict(caller.told) == {A: LONG, B: "kept", C: True}
+        await until(lambda: caller.store.up)
+        assert await caller.has(B, LONG)
 
     play(test)

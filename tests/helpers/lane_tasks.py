@@ -66,15 +66,28 @@ async def run_async(action: str = "", path: str = "") -> Any:
     return answer
 
 
+def echo(data: bytes) -> bytes:
+    """Gives back what it gets."""
+    return data
+
+
+async def echo_async(data: bytes) -> bytes:
+    """As `echo`."""
+    return data
+
+
 for queue in (processes, threads, serial):
+    queue.task(name="echo")(echo)
     queue.task(name="run")(run)
     queue.task(name="limited", timeout=TIMEOUT_S)(run)
     queue.task(name="again", retry=RETRY)(run)
+asynchronous.task(name="echo")(echo_async)
 asynchronous.task(name="run")(run_async)
 asynchronous.task(name="limited", timeout=TIMEOUT_S)(run_async)
 asynchronous.task(name="again", retry=RETRY)(run_async)
 
 _PROGRAM = [sys.executable, "-S", str(Path(__file__).with_name("lane_program.py")), "{action}", "{path}"]
+commands.command("echo", ["cat"], stdin="data", stdout="bytes")
 commands.command("run", _PROGRAM)
 commands.command("limited", _PROGRAM, timeout=TIMEOUT_S)
 commands.command("again", _PROGRAM, retry=RETRY)

@@ -2,9 +2,9 @@
 
     wire <- domain <- schema <- (broker | results | lanes | telemetry) <- (worker | admin | contract) <- cli
 
-`errors` and `settings` sit beside `domain`; the four siblings never import one another, and of them only the
-child's side knows `schema`; the parent and the child's side (`lanes.runner`) share no more than the frames between
-them. `testing` is on top: nothing imports it.
+`errors`, `memory_file` and `settings` sit beside `domain`; the four siblings never import one another, and of them
+only the child's side knows `schema`; the parent and the child's side (`lanes.runner`) share no more than the frames
+between them. `testing` is on top: nothing imports it.
 """
 
 from __future__ import annotations
@@ -22,12 +22,13 @@ import penstock
 PACKAGE = Path(penstock.__file__).parent
 SIBLINGS = ("broker", "results", "lanes", "telemetry")
 
-_GROUND = {"wire", "errors", "domain"}
+_GROUND = {"wire", "errors", "memory_file", "domain"}
 #: What each room may import of penstock, besides itself. The root is `penstock/__init__.py`.
 MAY_IMPORT = {
     "wire": set(),
     "errors": {"wire"},
-    "domain": {"wire", "errors"},
+    "memory_file": set(),
+    "domain": {"wire", "errors", "memory_file"},
     "schema": {*_GROUND, "queue"},
     "settings": _GROUND,
     "queue": _GROUND,
@@ -185,7 +186,17 @@ def rooms(modules: set[str]) -> set[str]:
 def test_a_child_loads_neither_the_broker_nor_a_store_nor_the_parents_half() -> None:
     """Law 1; and every child would pay for them with memory and start-up time."""
     modules = loaded_by("penstock.lanes.runner.__main__")
-    assert rooms(modules) <= {"root", "wire", "errors", "domain", "queue", "lanes", "lanes.runner", "schema"}
+    assert rooms(modules) <= {
+        "root",
+        "wire",
+        "errors",
+        "domain",
+        "queue",
+        "lanes",
+        "lanes.runner",
+        "schema",
+        "memory_file",
+    }
     assert {name for name in modules if name.startswith("penstock.lanes.")} == {
         "penstock.lanes.frames",
         *(f"penstock.lanes.{name}" for name in runner_modules()),

@@ -13,6 +13,7 @@ from pika import BasicProperties
 from penstock.domain.delivery import Delivery
 from penstock.domain.outcome import Outcome
 from penstock.domain.spent import Spent
+from penstock.wire.blob import Blob
 from penstock.wire.failure import Failure
 from penstock.wire.registry import (
     CONTENT_TYPE,
@@ -29,6 +30,7 @@ from penstock.wire.registry import (
     HEADER_FENCE,
     HEADER_FIRST_AT,
     HEADER_HANGS,
+    HEADER_MAX_RESULT,
     HEADER_NOT_BEFORE,
     HEADER_PEAK_RSS,
     HEADER_REPEAT,
@@ -47,9 +49,10 @@ _PERSISTENT: Final = 2
 _TRANSIENT: Final = 1
 
 
-def reply(delivery: Delivery) -> BasicProperties:
-    """Properties of a result; it lives in a queue that dies with its requester."""
+def reply(delivery: Delivery, blob: Blob | None = None) -> BasicProperties:
+    """Properties of a result; it lives in a queue that dies with its requester. `blob`: it is in the store."""
     return BasicProperties(
+        headers=blob and blob.headers(),
         content_type=CONTENT_TYPE,
         type=TYPE_RESULT,
         correlation_id=delivery.job_id,
@@ -128,6 +131,9 @@ def _kept(delivery: Delivery) -> dict[str, Any]:
         HEADER_TASK_VERSION: delivery.version,
         HEADER_DEADLINE: delivery.deadline_ms,
         HEADER_USER: delivery.user,
+        HEADER_MAX_RESULT: delivery.max_result or None,
     }
+    if delivery.blob is not None and delivery.blob.size >= 0:
+        headers.update(delivery.blob.headers())
     headers.update({name: value for name, value in optional.items() if value is not None})
     return headers

@@ -11,7 +11,7 @@ from penstock.cli.options import add_broker, amqp_url
 from penstock.errors import UsageError
 from penstock.settings import DEFAULT_CONTRACTS, WorkerSettings, default_instance
 from penstock.telemetry import logging as telemetry
-from penstock.wire.registry import CONSUMER_TIMEOUT_MS, MAX_BODY_BYTES, RESULT_TTL_MS
+from penstock.wire.registry import CONSUMER_TIMEOUT_MS, MAX_BLOB_BYTES, MAX_BODY_BYTES, RESULT_TTL_MS
 from penstock.worker.worker import run
 
 
@@ -28,7 +28,7 @@ def add(verbs: Any) -> None:
         "--redis-url",
         metavar="URL",
         default=os.environ.get("PENSTOCK_REDIS_URL"),
-        help="Redis for stored results (default: $PENSTOCK_REDIS_URL; without it none are stored)",
+        help="Redis for stored results and long bodies (default: $PENSTOCK_REDIS_URL; without it there are none)",
     )
     parser.add_argument(
         "--strict", action="store_true", help="production: declare nothing, require a user_id on every job"
@@ -55,7 +55,18 @@ def add(verbs: Any) -> None:
         help="how long a job may stay unacknowledged before RabbitMQ 4.3 hands it out again (default: an hour)",
     )
     parser.add_argument(
-        "--max-body", metavar="BYTES", type=int, default=MAX_BODY_BYTES, help="longest body (default: 1 MiB)"
+        "--max-body",
+        metavar="BYTES",
+        type=int,
+        default=MAX_BODY_BYTES,
+        help="longest body in a message (default: 1 MiB)",
+    )
+    parser.add_argument(
+        "--max-blob",
+        metavar="BYTES",
+        type=int,
+        default=MAX_BLOB_BYTES,
+        help="longest body in Redis beside its message (default: 64 MiB)",
     )
     parser.add_argument(
         "--result-ttl",
@@ -94,6 +105,7 @@ def _run(options: argparse.Namespace) -> int:
         consumer_timeout_s=options.consumer_timeout,
         drain_s=options.drain,
         max_body_bytes=options.max_body,
+        max_blob_bytes=options.max_blob,
         result_ttl_s=options.result_ttl,
         contracts=options.contracts,
     )

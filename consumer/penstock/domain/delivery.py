@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from penstock.domain.spent import Spent
+from penstock.memory_file import MemoryFile
+from penstock.wire.blob import Blob
 from penstock.wire.registry import ResultMode
 
 
@@ -36,10 +38,13 @@ class Delivery:
         user: The producer's user; None when unknown.
         priority: The message's priority; None when absent.
         kept: Texts of the producer's that travel with every copy.
-        body: job.v1 bytes, unread.
+        body: job.v1 bytes, unread; empty when they lie in the store.
         tag: The delivery tag, valid on `channel` only.
         channel: The consumer that settles it; opaque here. It and `tag` change when the broker hands the job out
             again while this worker still has it.
+        max_result: Longest result that the requester takes, in bytes; 0: it has not said.
+        blob: What lies in the store; None: nothing.
+        file: The blob's bytes, unread, once they are here; None: they are not.
     """
 
     type: str
@@ -64,3 +69,6 @@ class Delivery:
     body: bytes
     tag: int
     channel: Any
+    max_result: int = 0
+    blob: Blob | None = None
+    file: MemoryFile | None = None

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
+from penstock.memory_file import MemoryFile
+from penstock.wire.blob import Blob
 from penstock.wire.failure import Failure
 
 
@@ -46,12 +48,15 @@ class Outcome:
     Attributes:
         kind: Which of the seven.
         body: result.v1 bytes of an attempt that succeeded, as the child wrote them; None otherwise.
+            Empty when they are in a file.
         failure: What went wrong; None when the attempt succeeded.
         delay_s: Seconds after which what was raised is to be tried again; None: it is not.
         run_s: Run time in seconds; 0 when it never ran.
         tries: Attempts that this outcome stands for: several when failures were tried again within the slot.
         trace: The traceback, for the log and the dead queue, never for the caller.
         evidence: Of a child that died or was killed.
+        blob: Which bytes are in the file.
+        file: result.v1 bytes that were too long for a frame; None: they were not.
     """
 
     kind: OutcomeKind
@@ -62,3 +67,5 @@ class Outcome:
     tries: int = 1
     trace: str | None = None
     evidence: Evidence | None = None
+    blob: Blob | None = None
+    file: MemoryFile | None = None

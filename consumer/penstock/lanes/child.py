@@ -10,12 +10,14 @@ import socket
 import subprocess
 import sys
 import threading
+from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Final
 
 from penstock.domain.outcome import Evidence
-from penstock.lanes.frames import Frame, Reader
+from penstock.lanes.frames import Frame, Reader, receive, send_with
 from penstock.lanes.laststack import StackFile
+from penstock.memory_file import MemoryFile
 
 _READ_BYTES: Final = 256 * 1024
 #: In which unit the system counts a process's memory.
@@ -47,7 +49,8 @@ class Child:
         self._on_frames = on_frames
         self._on_exit = on_exit
         self._reader = Reader()
-        self._unsent: list[bytes] = []
+        #: Frames in their order, each group with the file that goes with its first one.
+        self._unsent: deque[tuple[MemoryFile | None, list[bytes]]] = deque()
         self._blocked = False
         self._finishing = False
         #: Held while the process is signalled or reaped: what is reaped has lost its id to anybody.
@@ -88,9 +91,12 @@ class Child:
         """The process id; also the id of its session and process group."""
         return self._process.pid
 
-    def send(self, frame: bytes) -> None:
-        """Add a frame to those that `flush` sends."""
-        self._unsent.append(frame)
+    def send(self, frame: bytes, file: MemoryFile | None = None) -> None:
+        """Add a frame, and the file whose descriptor goes with it, to those that `flush` sends."""
+        if self._unsent and file is None:
+            self._unsent[-1][1].append(frame)
+        else:
+            self._unsent.append((file, [frame]))
 
     def finish(self) -> None:
         """Let the child end after the frames that it has."""
@@ -118,24 +124,31 @@ class Child:
                     pass  # it was faster; macOS says of a dead one that we may not
 
     def flush(self) -> None:
-        """Send the frames in one write; what the socket does not take follows when it can."""
+        """Send the frames in as few writes as can be; what the socket does not take follows when it can."""
         if self._blocked or self._socket.fileno() < 0:
             return
-        data = b"".join(self._unsent)
         try:
-            sent = self._socket.send(data) if data else 0
-            if self._finishing and sent == len(data):
+            while self._unsent:
+                if not self._sent_whole(*self._unsent.popleft()):
+                    self._blocked = True
+                    self._loop.add_writer(self._socket, self._on_writable)
+                    return
+            if self._finishing:
                 self._socket.shutdown(socket.SHUT_WR)
-        except BlockingIOError:
-            sent = 0
         except OSError:
             return  # the child is gone; its end is on its way
+
+    def _sent_whole(self, file: MemoryFile | None, frames: list[bytes]) -> bool:
+        """Send a group; what is left of it is the next one again."""
+        data = b"".join(frames)
+        try:
+            sent = self._socket.send(data) if file is None else send_with(self._socket, data, file.fileno())
+        except BlockingIOError:
+            self._unsent.appendleft((file, [data]))
+            return False
         if rest := data[sent:]:
-            self._unsent = [rest]
-            self._blocked = True
-            self._loop.add_writer(self._socket, self._on_writable)
-            return
-        self._unsent = []
+            self._unsent.appendleft((None, [rest]))
+        return not rest
 
     def _on_writable(self) -> None:
         self._loop.remove_writer(self._socket)
@@ -145,15 +158,15 @@ class Child:
     def _on_readable(self) -> bool:
         """Take one read; returns whether there may be more."""
         try:
-            data = self._socket.recv(_READ_BYTES)
+            data, fds = receive(self._socket, _READ_BYTES)
         except BlockingIOError:
             return False
         except OSError:
-            data = b""
+            data, fds = b"", []
         if not data:
             self._loop.remove_reader(self._socket)
             return False
-        self._on_frames(self._reader.feed(data))
+        self._on_frames(self._reader.feed(data, fds))
         return True
 
     def _await_exit(self) -> None:

@@ -3,13 +3,16 @@
     frame   length:u32  kind:u8  number:u32  meta_length:u32  meta  body
 
 Integers are big-endian; `length` counts everything after itself. `meta` is a msgpack array that both sides
-know; `body` is opaque. `number` ties an OUTCOME to its JOB.
+know; `body` is opaque. `number` ties an OUTCOME to its JOB. A body too long for a frame lies in a file in memory: its
+descriptor comes with the frame (SCM_RIGHTS), whose kind has the highest bit set, and `body` is empty.
 
-    parent ──▶ child    BOOT     meta [target, worker, max_body_bytes, contracts]
+    parent ──▶ child    BOOT     meta [target, worker, max_body_bytes, contracts, max_blob_bytes]
     child  ──▶ parent   READY    meta []
     child  ──▶ parent   FAILED   meta [what happened]; the child then ends
-    parent ──▶ child    JOB      meta [task, job id, attempt, version?, deadline?, fence, failures]  body job.v1
+    parent ──▶ child    JOB      meta [task, job id, attempt, version?, deadline?, fence, failures,
+                                       max_result_bytes, sha256 of the file?]  body job.v1
     child  ──▶ parent   OUTCOME  meta [kind, run_us]  body result.v1
+                             or  meta [kind, run_us, sha256 of the file]
                              or  meta [kind, run_us, code, message, retryable, exc_type?, delay_s?, traceback?, tries,
                                        details]
     child  ──▶ parent   CATALOG  meta [queues]; the child then ends
@@ -18,7 +21,11 @@ know; `body` is opaque. `number` ties an OUTCOME to its JOB.
 
 from __future__ import annotations
 
+import array
+import socket
 import struct
+from collections import deque
+from collections.abc import Sequence
 from enum import IntEnum
 from typing import Any, Final, NamedTuple
 
@@ -26,6 +33,14 @@ import msgpack
 
 _HEADER: Final = struct.Struct(">IBII")
 _AFTER_LENGTH: Final = _HEADER.size - 4
+#: Bit of a frame's kind: a descriptor comes with it.
+_WITH_FD: Final = 0x80
+#: Most descriptors that one read takes; more than one write sends.
+_MAX_FDS: Final = 8
+_FD_BYTES: Final = array.array("i").itemsize
+_ANCILLARY: Final = socket.CMSG_SPACE(_MAX_FDS * _FD_BYTES)
+#: A descriptor is not for what user code starts; macOS has no such flag.
+_CLOSE_ON_EXEC: Final = getattr(socket, "MSG_CMSG_CLOEXEC", 0)
 _pack = msgpack.Packer(use_bin_type=True).pack
 
 
@@ -47,13 +62,44 @@ class Frame(NamedTuple):
     number: int
     meta: list[Any]
     body: bytes
+    #: What came with it; None: nothing, or this process had no descriptor left. Whoever takes it closes it.
+    fd: int | None = None
 
 
-def pack(kind: Kind, number: int, meta: list[Any] | tuple[Any, ...], body: bytes = b"") -> bytes:
-    """The bytes of one frame."""
+def pack(
+    kind: Kind, number: int, meta: list[Any] | tuple[Any, ...], body: bytes = b"", *, with_fd: bool = False
+) -> bytes:
+    """The bytes of one frame; `with_fd`: they are sent with a descriptor."""
     packed: bytes = _pack(meta)
     length = _AFTER_LENGTH + len(packed) + len(body)
-    return _HEADER.pack(length, kind, number, len(packed)) + packed + body
+    return _HEADER.pack(length, kind | _WITH_FD if with_fd else kind, number, len(packed)) + packed + body
+
+
+def receive(line: socket.socket, most: int, flags: int = 0) -> tuple[bytes, list[int]]:
+    """Bytes from the line, b"" at its end, and the descriptors that came with them.
+
+    Raises:
+        BlockingIOError: There is nothing yet, and the line or the flags say not to wait.
+        OSError: The line is broken.
+    """
+    data, ancillary, _, _ = line.recvmsg(most, _ANCILLARY, flags | _CLOSE_ON_EXEC)
+    fds: list[int] = []
+    for level, kind, content in ancillary:
+        if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:
+            whole = array.array("i")
+            whole.frombytes(content[: len(content) - len(content) % _FD_BYTES])
+            fds += whole
+    return data, fds
+
+
+def send_with(line: socket.socket, data: bytes, fd: int) -> int:
+    """Send bytes with a descriptor, which goes with the first of them; returns how many were taken.
+
+    Raises:
+        BlockingIOError: The line takes none now.
+        OSError: The line is broken.
+    """
+    return line.sendmsg([data], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [fd]))])
 
 
 class Reader:
@@ -65,12 +111,14 @@ class Reader:
 
     def __init__(self) -> None:
         self._pieces: list[bytes] = []
+        self._fds: deque[int] = deque()
         self._held = 0
         self._wanted = _HEADER.size
 
-    def feed(self, data: bytes) -> list[Frame]:
-        """The frames that are complete with this data, in order."""
+    def feed(self, data: bytes, fds: Sequence[int] = ()) -> list[Frame]:
+        """The frames that are complete with this data and these descriptors, in order."""
         self._pieces.append(data)
+        self._fds.extend(fds)
         self._held += len(data)
         if self._held < self._wanted:
             return []
@@ -82,8 +130,7 @@ class Reader:
         self._wanted = _wanted(rest)
         return frames
 
-    @staticmethod
-    def _cut(buffer: bytes) -> tuple[list[Frame], int]:
+    def _cut(self, buffer: bytes) -> tuple[list[Frame], int]:
         frames = []
         start, end = 0, len(buffer)
         while end - start >= _HEADER.size:
@@ -94,7 +141,13 @@ class Reader:
             meta_start = start + _HEADER.size
             body_start = meta_start + meta_length
             meta = msgpack.unpackb(buffer[meta_start:body_start])
-            frames.append(Frame(kind, number, meta, buffer[body_start:after]))
+            body = buffer[body_start:after]
+            if kind & _WITH_FD:
+                # The line keeps the order of descriptors as it keeps that of bytes.
+                fd = self._fds.popleft() if self._fds else None
+                frames.append(Frame(kind & ~_WITH_FD, number, meta, body, fd))
+            else:
+                frames.append(Frame(kind, number, meta, body))
             start = after
         return frames, start
 

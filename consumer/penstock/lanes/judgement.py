@@ -11,6 +11,8 @@ from penstock.domain.task import QueueSpec, TaskSpec
 from penstock.errors import CatalogError, PenstockError, WorkerError
 from penstock.lanes.child import describe_exit
 from penstock.lanes.frames import Frame
+from penstock.memory_file import MemoryFile
+from penstock.wire.blob import Blob
 from penstock.wire.failure import Failure
 from penstock.wire.registry import ErrorCode, Exit
 
@@ -19,12 +21,24 @@ _KINDS: Final = {kind.value: kind for kind in OutcomeKind}
 
 def outcome_of(frame: Frame) -> Outcome:
     """An OUTCOME frame as the parent judges it."""
-    kind, run_us, *failed = frame.meta
-    if not failed:
+    kind, run_us, *more = frame.meta
+    if not more:
         return Outcome(_KINDS[kind], frame.body, run_s=run_us / 1e6)
-    code, message, retryable, exc_type, delay_s, trace, tries, details = failed
+    if len(more) == 1:
+        return _in_file(_KINDS[kind], more[0], frame.fd, run_s=run_us / 1e6)
+    code, message, retryable, exc_type, delay_s, trace, tries, details = more
     failure = Failure(code=code, message=message, retryable=retryable, exc_type=exc_type, details=details)
     return Outcome(_KINDS[kind], failure=failure, delay_s=delay_s, run_s=run_us / 1e6, trace=trace, tries=tries)
+
+
+def _in_file(kind: OutcomeKind, sha256: str, fd: int | None, *, run_s: float) -> Outcome:
+    """A success whose result came as a file."""
+    if fd is None:
+        text = "the worker has no file descriptor left to receive the result"
+        failure = Failure(code=ErrorCode.INTERNAL, message=text, retryable=True)
+        return Outcome(OutcomeKind.RAISED, failure=failure, run_s=run_s)
+    file = MemoryFile(fd)
+    return Outcome(kind, b"", run_s=run_s, blob=Blob(sha256, file.size), file=file)
 
 
 def child_lost(delivery: Delivery, evidence: Evidence, *, run_s: float) -> Outcome:

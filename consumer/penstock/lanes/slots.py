@@ -153,8 +153,11 @@ class Slots:
             delivery.deadline_ms,
             delivery.fence,
             delivery.spent.failures,
+            delivery.max_result,
+            delivery.blob and delivery.blob.sha256,
         )
-        slot.child.send(pack(Kind.JOB, number, meta, delivery.body))
+        file = delivery.file
+        slot.child.send(pack(Kind.JOB, number, meta, delivery.body, with_fd=file is not None), file)
 
     def shift(self, seconds: float) -> None:
         """The parent stood still for so long: that time does not count as run time of any job."""

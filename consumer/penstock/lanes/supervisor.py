@@ -35,7 +35,8 @@ class Lane:
     Args:
         spec: The queue.
         worker: The worker's name, written into results.
-        max_body_bytes: Longest body that a child reads or writes.
+        max_body_bytes: Longest body that a child reads from a frame or writes into one.
+        max_blob_bytes: Longest body that a child reads from a file or writes into one.
         contracts: The directory of contracts.
         on_outcome: Called with each job and how its attempt ended.
         on_unstarted: Called with a job that has spent nothing and is to wait: `quarantine` took it and no child could
@@ -50,6 +51,7 @@ class Lane:
         *,
         worker: str,
         max_body_bytes: int,
+        max_blob_bytes: int,
         contracts: str,
         on_outcome: Callable[[Delivery, Outcome], None],
         on_unstarted: Callable[[Delivery], None],
@@ -63,7 +65,7 @@ class Lane:
         self._clock = clock
         self._on_unstarted = on_unstarted
         self._slots = Slots(clock, spec.lane.width)
-        boot = [spec.target, worker, max_body_bytes, contracts]
+        boot = [spec.target, worker, max_body_bytes, contracts, max_blob_bytes]
         self._places = [self._place(boot, self._slots) for _ in range(spec.lane.children)]
         memory = spec.lane.quarantine_memory or usable() // 2
         alone = self._place(boot, Slots(clock), memory=memory)

@@ -1,9 +1,35 @@
-"""What settlement needs of a place for results."""
+"""What a worker needs of a place for results, and for bodies that are too long for a message."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Protocol
+
+from penstock.memory_file import MemoryFile
+from penstock.wire.blob import Blob
+
+
+class BlobStore(Protocol):
+    """Keeps long bodies for a while, each under its job and its SHA-256.
+
+    Its calls are as those of a ResultStore, but they end in any order.
+    """
+
+    def fetch(self, job_id: str, blob: Blob, file: MemoryFile, done: Callable[[bool | OSError], None]) -> None:
+        """Write a blob into a file.
+
+        `done` gets False when there is none of that size, an error when the file did not take it. Whether the bytes
+        have that hash is for their reader to see.
+        """
+        ...
+
+    def keep(self, job_id: str, blob: Blob, file: MemoryFile, ttl_ms: int, done: Callable[[], None]) -> None:
+        """Keep a file as a blob for so many milliseconds."""
+        ...
+
+    def expire(self, job_id: str, blob: Blob, ttl_ms: int) -> None:
+        """Keep a blob for so many milliseconds from now on, neither longer nor shorter."""
+        ...
 
 
 class ResultStore(Protocol):
@@ -28,6 +54,11 @@ class ResultStore(Protocol):
         ...
 
     @property
+    def blobs(self) -> BlobStore:
+        """Where its long bodies are."""
+        ...
+
+    @property
     def up(self) -> bool:
         """Whether the last call succeeded."""
         ...
@@ -46,6 +77,22 @@ class ResultStore(Protocol):
         """Keep a result; `done(first)` is called once it is certain that a result is kept.
 
         `first` is False when an earlier result of the same job was there: that one stays.
+        """
+        ...
+
+    def put_file(
+        self,
+        job_id: str,
+        blob: Blob,
+        file: MemoryFile,
+        reply_to: str | None,
+        done: Callable[[bool], None],
+        *,
+        as_blob: bool,
+    ) -> None:
+        """As `put`, of a long result; with `as_blob` it is kept as a blob, too, for `BLOB_GRACE_MS`.
+
+        It may end before calls that were asked earlier.
         """
         ...
 

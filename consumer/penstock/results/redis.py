@@ -1,10 +1,11 @@
-"""Results under a Redis key: what comes together is written, and looked up, together."""
+"""Results under a Redis key: what comes together is written, and looked up, together; what is long, in chunks."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
+from functools import partial
 from importlib.resources import files
 from typing import Any, Final, NamedTuple
 
@@ -14,7 +15,11 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
 from penstock.errors import DeniedError, PenstockError, UnavailableError, UsageError
-from penstock.wire.registry import REDIS_RESULT_CHANNEL, REDIS_RESULT_KEY, Event
+from penstock.memory_file import MemoryFile
+from penstock.results.blobs import RedisBlobs
+from penstock.results.patience import Patience
+from penstock.wire.blob import Blob
+from penstock.wire.registry import BLOB_GRACE_MS, REDIS_RESULT_CHANNEL, REDIS_RESULT_KEY, Event
 
 _log = logging.getLogger(__name__)
 
@@ -25,9 +30,6 @@ _BATCH_BYTES: Final = 1024 * 1024
 _FIND_BYTES: Final = 64 * 1024
 #: Seconds for one call, connecting included.
 _TIMEOUT_S: Final = 5.0
-#: Wait before the first new try while Redis is away, and the longest one, in seconds.
-_BACKOFF_BASE_S: Final = 0.1
-_BACKOFF_CAP_S: Final = 1.0
 #: Seconds without a call after which Redis is asked whether it is still there.
 _IDLE_S: Final = 5.0
 
@@ -74,11 +76,14 @@ class RedisResults:
         self._key = REDIS_RESULT_KEY.replace("{namespace}", namespace)
         self._channel = REDIS_RESULT_CHANNEL.replace("{namespace}", namespace)
         self._ttl_ms = ttl_ms
-        self._script = self._client.register_script(files(__package__).joinpath("keep.lua").read_text())
+        self._script = self._client.register_script(_script("keep.lua"))
+        self._promote = self._client.register_script(_script("promote.lua"))
+        self.blobs = RedisBlobs(self._client, namespace=namespace)
+        self._patience = Patience("results")
+        self._patience.trouble = "not connected"
         self._calls: list[_Call] = []
         self._wake = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
-        self.trouble: str | None = "not connected"
 
     async def open(self) -> None:
         """Make sure that Redis answers, then take calls.
@@ -88,7 +93,7 @@ class RedisResults:
             DeniedError: It refuses the user or the password.
         """
         await self._once(self._client.ping())
-        self.trouble = None
+        self._patience.trouble = None
         self._task = asyncio.create_task(self._run(), name="penstock-redis")
 
     async def close(self) -> None:
@@ -96,6 +101,7 @@ class RedisResults:
         if self._task is not None:
             self._task.cancel()
             await asyncio.wait([self._task])
+        await self.blobs.close()
         await self._client.aclose()
 
     # ── the port ────────────────────────────────────────────────────────────────────────────────
@@ -106,13 +112,31 @@ class RedisResults:
         return self.trouble is None
 
     @property
+    def trouble(self) -> str | None:
+        """Why the last call failed; None: it succeeded."""
+        return self._patience.trouble or self.blobs.trouble
+
+    @property
     def pending(self) -> int:
         """Calls that have not ended."""
-        return len(self._calls)
+        return len(self._calls) + self.blobs.pending
 
     def put(self, job_id: str, body: bytes, reply_to: str | None, done: Callable[[bool], None]) -> None:
         """See ResultStore.put."""
         self._ask(_Call(job_id, body, reply_to, lambda answer: done(answer == 1)))
+
+    def put_file(
+        self,
+        job_id: str,
+        blob: Blob,
+        file: MemoryFile,
+        reply_to: str | None,
+        done: Callable[[bool], None],
+        *,
+        as_blob: bool,
+    ) -> None:
+        """See ResultStore.put_file."""
+        self.blobs.begin(self._put_file(job_id, blob, file, reply_to, as_blob=as_blob), done, job_id)
 
     def find(self, job_id: str, done: Callable[[bytes | None], None]) -> None:
         """See ResultStore.find."""
@@ -153,20 +177,11 @@ class RedisResults:
         self._wake.set()
 
     async def _run(self) -> None:
-        tries = 0
         while True:
             await self._until_asked()
             batch = self._batch()
-            try:
-                answers = await self._send(batch)
-            except Exception as error:  # noqa: BLE001 -- this task must not end: every later job would wait for ever
-                self._note(error)
-                # Made or not, making the calls again is harmless: the first result stays.
-                await asyncio.sleep(min(_BACKOFF_CAP_S, _BACKOFF_BASE_S * 2.0**tries))
-                tries = min(tries + 1, 10)
-                continue
-            tries = 0
-            self._note(None)
+            # Made or not, making the calls again is harmless: the first result stays.
+            answers = await self._patience.ask(partial(self._send, batch))
             del self._calls[: len(batch)]
             for call, answer in zip(batch, answers, strict=True):
                 self._tell(call, answer)
@@ -207,25 +222,30 @@ class RedisResults:
         keys = [self._key_of(call.job_id) for call in batch]
         arguments: list[Any] = [self._ttl_ms]
         for call in batch:
-            channel = self._channel.replace("{reply_to}", call.reply_to) if call.reply_to else ""
-            arguments += (call.body, channel, call.job_id)
+            arguments += (call.body, self._channel_of(call.reply_to), call.job_id)
         answers: list[Any] = await self._script(keys, arguments)
         return answers
+
+    async def _put_file(
+        self, job_id: str, blob: Blob, file: MemoryFile, reply_to: str | None, *, as_blob: bool
+    ) -> bool:
+        keys = [self.blobs.key(job_id, blob), self._key_of(job_id)]
+        arguments: list[Any] = [self._ttl_ms, self._channel_of(reply_to), job_id, "" if as_blob else "1"]
+        while True:
+            await self.blobs.kept(job_id, blob, file, BLOB_GRACE_MS)
+            answer: int = await self.blobs.ask(partial(self._promote, keys, arguments))
+            if answer >= 0:  # else the answer to an earlier try got lost, or it took longer than the blob lives
+                return answer == 1
+
+    def _channel_of(self, reply_to: str | None) -> str:
+        return self._channel.replace("{reply_to}", reply_to) if reply_to else ""
 
     def _key_of(self, job_id: str) -> str:
         return self._key.replace("{job_id}", job_id)
 
-    def _note(self, error: BaseException | None) -> None:
-        """Remember how the last call ended, and tell of every change."""
-        was_up = self.up
-        self.trouble = None if error is None else str(error) or type(error).__name__
-        if self.up and not was_up:
-            _log.info("Redis answers again", extra={"event": Event.REDIS_AVAILABLE})
-        elif was_up and not self.up:
-            _log.error(
-                "Redis does not take results; their jobs stay unacknowledged and the write is tried again",
-                extra={"event": Event.REDIS_UNAVAILABLE, "reason": self.trouble},
-            )
+
+def _script(name: str) -> str:
+    return files(__package__).joinpath(name).read_text()
 
 
 def _translated(error: BaseException) -> PenstockError:

@@ -8,7 +8,7 @@ import threading
 import time
 import uuid
 from collections.abc import Callable, Coroutine, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final, Self, TypeVar
 
 from penstock.broker.ports import Confirm
@@ -20,6 +20,7 @@ from penstock.testing.broker import MemoryBroker
 from penstock.testing.messages import Message, Properties
 from penstock.testing.server import GUEST
 from penstock.testing.store import MemoryStore
+from penstock.wire.blob import Blob
 from penstock.wire.failure import Failure
 from penstock.wire.job import Job, encode_job
 from penstock.wire.registry import (
@@ -27,6 +28,7 @@ from penstock.wire.registry import (
     HEADER_DEADLINE,
     HEADER_ERROR_CODE,
     HEADER_ERROR_MESSAGE,
+    HEADER_MAX_RESULT,
     HEADER_RESULT_MODE,
     TYPE_JOB,
     ResultMode,
@@ -156,7 +158,10 @@ class Harness:
         deadline = None if deadline_s is None else now_ms + int(deadline_s * 1000)
         job_id = _new_id(now_ms)
         job = Job(id=job_id, task=task, tv=1, args=args or {}, created_at=now_ms, deadline=deadline, meta=meta or {})
-        own: dict[str, Any] = {HEADER_RESULT_MODE: str(ResultMode.REPLY_AND_STORED)}
+        own: dict[str, Any] = {
+            HEADER_RESULT_MODE: str(ResultMode.REPLY_AND_STORED),
+            HEADER_MAX_RESULT: self._settings.max_blob_bytes,
+        }
         if deadline is not None:
             own[HEADER_DEADLINE] = deadline
         properties = Properties(
@@ -169,9 +174,8 @@ class Harness:
             delivery_mode=2,
             headers={**own, **(headers or {})},
         )
-        body = encode_job(job)
-        publish = self.broker.server.publish
-        confirm = self.on_loop(lambda: publish(self._topology.name("jobs"), task, properties, body))
+        body = encode_job(job, max_bytes=self._settings.max_blob_bytes)
+        confirm = self.on_loop(lambda: self._publish(task, properties, body))
         if confirm is not Confirm.ACKED:
             raise UnavailableError(f"{task}: the job was {confirm.value}; this harness serves {self._queues}")
         return job_id
@@ -213,9 +217,22 @@ class Harness:
         server.declare_queue(queue, {}, [(self._topology.name("replies"), self._reply_to)])
         server.listen(queue, self._replied)
 
+    def _publish(self, task: str, properties: Properties, body: bytes) -> Confirm:
+        """Publish a job, as a blob if it is too long for a message."""
+        job_id = properties.message_id
+        assert job_id is not None
+        if len(body) > self._settings.max_body_bytes:
+            blob = Blob.of(body)
+            self.store.blobs.bodies[job_id, blob.sha256] = body
+            properties, body = replace(properties, headers={**(properties.headers or {}), **blob.headers()}), b""
+        return self.broker.server.publish(self._topology.name("jobs"), task, properties, body)
+
     def _replied(self, message: Message) -> None:
+        body = message.body
+        if blob := Blob.named_by(message.headers):
+            body = self.store.blobs.bodies[message.properties.correlation_id or "", blob.sha256]
         with self._arrived:
-            result = decode_result(message.body)
+            result = decode_result(body, max_bytes=self._settings.max_blob_bytes)
             self._results.setdefault(result.job_id, result)
             self._arrived.notify_all()
 

@@ -6,6 +6,54 @@ import asyncio
 from collections import deque
 from collections.abc import Callable
 
+from penstock.memory_file import MemoryFile
+from penstock.wire.blob import Blob
+from penstock.wire.registry import BLOB_GRACE_MS
+
+
+class MemoryBlobs:
+    """The BlobStore of a MemoryStore.
+
+    Args:
+        ask: Lets a call end in its turn.
+    """
+
+    def __init__(self, ask: Callable[[Callable[[], None]], None]) -> None:
+        #: Bodies by job id and SHA-256. Nothing expires by itself.
+        self.bodies: dict[tuple[str, str], bytes] = {}
+        #: For how many milliseconds each was to be kept, when that was said the last time.
+        self.lifetimes: dict[tuple[str, str], int] = {}
+        self._ask = ask
+
+    def fetch(self, job_id: str, blob: Blob, file: MemoryFile, done: Callable[[bool | OSError], None]) -> None:
+        """See BlobStore.fetch."""
+
+        def call() -> None:
+            body = self.bodies.get((job_id, blob.sha256), b"")
+            file.write(body, 0)
+            done(len(body) == blob.size)
+
+        self._ask(call)
+
+    def keep(self, job_id: str, blob: Blob, file: MemoryFile, ttl_ms: int, done: Callable[[], None]) -> None:
+        """See BlobStore.keep."""
+
+        def call() -> None:
+            self.bodies[job_id, blob.sha256] = file.read(blob.size, 0)
+            self.lifetimes[job_id, blob.sha256] = ttl_ms
+            done()
+
+        self._ask(call)
+
+    def expire(self, job_id: str, blob: Blob, ttl_ms: int) -> None:
+        """See BlobStore.expire."""
+
+        def call() -> None:
+            if (job_id, blob.sha256) in self.bodies:
+                self.lifetimes[job_id, blob.sha256] = ttl_ms
+
+        self._ask(call)
+
 
 class MemoryStore:
     """A ResultStore of results/ports, without a network. It passes the suite that Redis passes.
@@ -20,6 +68,7 @@ class MemoryStore:
         #: Whom it told of a result: pairs of the requester's reply_to and the job's id.
         self.told: list[tuple[str, str]] = []
         self._calls: deque[Callable[[], None]] = deque()
+        self._blobs = MemoryBlobs(self._ask)
         self._away: str | None = None
         self._seen: str | None = None
         self._turning = False
@@ -41,6 +90,11 @@ class MemoryStore:
         """See ResultStore.pending."""
         return len(self._calls)
 
+    @property
+    def blobs(self) -> MemoryBlobs:
+        """See ResultStore.blobs."""
+        return self._blobs
+
     async def open(self) -> None:
         """See ResultStore.open."""
 
@@ -58,6 +112,21 @@ class MemoryStore:
             done(first)
 
         self._ask(call)
+
+    def put_file(
+        self,
+        job_id: str,
+        blob: Blob,
+        file: MemoryFile,
+        reply_to: str | None,
+        done: Callable[[bool], None],
+        *,
+        as_blob: bool,
+    ) -> None:
+        """See ResultStore.put_file."""
+        if as_blob:
+            self.blobs.keep(job_id, blob, file, BLOB_GRACE_MS, lambda: None)
+        self.put(job_id, file.read(blob.size, 0), reply_to, done)
 
     def find(self, job_id: str, done: Callable[[bytes | None], None]) -> None:
         """See ResultStore.find."""

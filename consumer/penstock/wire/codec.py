@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import mmap
 from datetime import UTC, datetime, timedelta
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 from msgpack import Timestamp, packb, unpackb
 
@@ -11,6 +12,9 @@ from penstock.wire.failure import WireError
 from penstock.wire.plain import plain
 from penstock.wire.registry import MAX_BODY_BYTES, ErrorCode
 from penstock.wire.scan import scan
+
+#: What a body may lie in.
+Body: TypeAlias = bytes | bytearray | memoryview | mmap.mmap
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 #: Room for what is beside the bulk of a body.
@@ -55,7 +59,7 @@ def pack(value: Any, *, max_bytes: int, bulk: int = 0) -> bytes:
     return body
 
 
-def decode(body: bytes | bytearray | memoryview, *, max_bytes: int = MAX_BODY_BYTES) -> Any:
+def decode(body: Body, *, max_bytes: int = MAX_BODY_BYTES) -> Any:
     """The value of a body, after every rule of the profile has been checked.
 
     A timestamp is an aware datetime in UTC, or a `msgpack.Timestamp` when its nanoseconds are no whole
@@ -72,7 +76,8 @@ def decode(body: bytes | bytearray | memoryview, *, max_bytes: int = MAX_BODY_BY
     if size > max_bytes:
         text = f"the body is {size} bytes long; the limit is {max_bytes} (rule P1 of the profile)"
         raise WireError(ErrorCode.TOO_LARGE, text)
-    body = bytes(body)
+    if not isinstance(body, bytes | mmap.mmap):
+        body = bytes(body)
     found = scan(body)
     keys = 0
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, Final, NamedTuple
 
-from penstock.wire.codec import decode
+from penstock.wire.codec import Body, decode
+from penstock.wire.compression import inflated
 from penstock.wire.failure import WireError
 from penstock.wire.headers import is_job_id, is_task
 from penstock.wire.registry import MAX_TASK_BYTES, ErrorCode
@@ -35,13 +36,13 @@ ATTEMPT: Final = Field("an int of 0 to 2^31-1", int, lambda number: 0 <= number 
 MOMENT: Final = Field("an int of Unix milliseconds", int, lambda number: number >= 0)
 
 
-def open_envelope(body: bytes | bytearray | memoryview, kind: str, *, max_bytes: int) -> dict[str, Any]:
+def open_envelope(body: Body, kind: str, *, max_bytes: int) -> dict[str, Any]:
     """The fields of a body, after the profile, `v` and `kind` have been checked in this order.
 
     Raises:
         WireError: `TOO_LARGE`, `BAD_ENVELOPE`, or `UNSUPPORTED_ENVELOPE` for a version other than 1.
     """
-    fields = decode(body, max_bytes=max_bytes)
+    fields = decode(inflated(body, max_bytes=max_bytes), max_bytes=max_bytes)
     if type(fields) is not dict:
         raise bad("the body is no map")
     version = fields.get("v")

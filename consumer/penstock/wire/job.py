@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, Final
 
-from penstock.wire.codec import pack
+from penstock.wire.codec import Body, pack
 from penstock.wire.envelope import (
     JOB_ID,
     MAP,
@@ -83,7 +83,7 @@ def encode_job(job: Job, *, max_bytes: int = MAX_BODY_BYTES) -> bytes:
     return pack(fields, max_bytes=max_bytes)
 
 
-def decode_job(body: bytes | bytearray | memoryview, *, max_bytes: int = MAX_BODY_BYTES) -> Job:
+def decode_job(body: Body, *, max_bytes: int = MAX_BODY_BYTES) -> Job:
     """The job of a job.v1 body, after every check of PROFILE.md.
 
     Raises:

@@ -14,9 +14,11 @@ GRAMMAR_TASK: Final = "[A-Za-z0-9_-]{1,64}(\\.[A-Za-z0-9_-]+)+"
 GRAMMAR_USER: Final = "[A-Za-z0-9_-]{1,64}"
 GRAMMAR_INSTANCE: Final = "[A-Za-z0-9_-]{1,64}"
 GRAMMAR_NAMESPACE: Final = "[A-Za-z0-9_-]{1,32}"
+GRAMMAR_SHA256: Final = "[0-9a-f]{64}"
 GRAMMAR_JOB_ID: Final = "[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}"
 REDIS_RESULT_KEY: Final = "{namespace}:result:{{job_id}}"
 REDIS_RESULT_CHANNEL: Final = "{namespace}:results:{reply_to}"
+REDIS_BLOB_KEY: Final = "{namespace}:blob:{{job_id}}:{sha256}"
 HEADER_ATTEMPT: Final = "x-attempt"
 HEADER_NOT_BEFORE: Final = "x-not-before"
 HEADER_DEADLINE: Final = "x-deadline"
@@ -25,6 +27,9 @@ HEADER_TASK_VERSION: Final = "x-task-version"
 HEADER_CONTRACT: Final = "x-contract"
 HEADER_USER: Final = "x-user"
 HEADER_REPEAT: Final = "x-repeat"
+HEADER_BLOB: Final = "x-blob"
+HEADER_BLOB_SIZE: Final = "x-blob-size"
+HEADER_MAX_RESULT: Final = "x-max-result"
 HEADER_CRASHES: Final = "x-crashes"
 HEADER_HANGS: Final = "x-hangs"
 HEADER_DELIVERIES: Final = "x-deliveries"
@@ -58,6 +63,12 @@ MAX_TRACE_BYTES: Final = 4096
 CONSUMER_TIMEOUT_MS: Final = 3600000
 MAX_TIMEOUT_MS: Final = 1800000
 RESULT_TTL_MS: Final = 86400000
+MAX_BLOB_BYTES: Final = 67108864
+HARD_MAX_BLOB_BYTES: Final = 536870912
+BLOB_TTL_MS: Final = 604800000
+BLOB_GRACE_MS: Final = 300000
+BLOB_SETTLED_MS: Final = 60000
+COMPRESS_FROM_BYTES: Final = 8192
 
 
 class ResultMode(StrEnum):

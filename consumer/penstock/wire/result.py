@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from penstock.wire.codec import pack
+from penstock.wire.codec import Body, pack
 from penstock.wire.envelope import (
     ATTEMPT,
     FLAG,
@@ -135,7 +135,7 @@ def _error_fields(failure: Failure, max_bytes: int) -> dict[str, Any]:
     return fields
 
 
-def decode_result(body: bytes | bytearray | memoryview, *, max_bytes: int = MAX_BODY_BYTES) -> Result:
+def decode_result(body: Body, *, max_bytes: int = MAX_BODY_BYTES) -> Result:
     """The result of a result.v1 body, after every check of PROFILE.md.
 
     Raises:

@@ -6,6 +6,7 @@ known to be honest and msgpack may decode. Left to the decoder: UTF-8 (P6) and e
 
 from __future__ import annotations
 
+import mmap
 import struct
 from typing import Final
 
@@ -60,7 +61,7 @@ def _sizes() -> tuple[int, ...]:
 _SIZES: Final = _sizes()
 
 
-def scan(body: bytes) -> Scan:
+def scan(body: bytes | mmap.mmap) -> Scan:
     """Check everything but UTF-8 and equal keys.
 
     Raises:
@@ -86,7 +87,7 @@ class Scan:
 
     __slots__ = ("_body", "_nodes", "finer_than_us", "pairs")
 
-    def __init__(self, body: bytes) -> None:
+    def __init__(self, body: bytes | mmap.mmap) -> None:
         self._body = body
         self._nodes = 0
         #: Pairs of all maps together; the decoded maps hold fewer when keys are equal.

@@ -6,6 +6,7 @@ that wait here to be settled, and jobs whose ack was lost on its way. None of th
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from enum import Enum
 from typing import Final
 
@@ -29,9 +30,14 @@ class Meeting(Enum):
 
 
 class InHand:
-    """Knows jobs by their ids."""
+    """Knows jobs by their ids.
 
-    def __init__(self) -> None:
+    Args:
+        let_go: Called with each delivery that this worker has no longer.
+    """
+
+    def __init__(self, let_go: Callable[[Delivery], None] = lambda _: None) -> None:
+        self._let_go = let_go
         self._held: dict[str, Delivery] = {}
         #: The last publication of each for which its end speaks.
         self._ended: dict[tuple[str, int, str | None], int] = {}
@@ -67,6 +73,7 @@ class InHand:
         if self._held.get(delivery.job_id) is not delivery:
             return
         del self._held[delivery.job_id]
+        self._let_go(delivery)
         if ended:
             self._ended[_end_of(delivery)] = delivery.repeat
             if len(self._ended) > _REMEMBERED:

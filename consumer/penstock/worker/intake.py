@@ -10,9 +10,11 @@ from penstock.domain.outcome import Outcome, OutcomeKind
 from penstock.domain.spent import NOTHING, Spent
 from penstock.domain.task import QueueSpec, other_version
 from penstock.domain.topology import Topology, task_of_returned
+from penstock.wire.blob import Blob
 from penstock.wire.failure import Failure
 from penstock.wire.headers import int_header, is_job_id, is_reply_to, is_task, queue_of, str_header
 from penstock.wire.registry import (
+    HARD_MAX_BLOB_BYTES,
     HEADER_ATTEMPT,
     HEADER_BACKOFF_MS,
     HEADER_CONTRACT,
@@ -22,6 +24,7 @@ from penstock.wire.registry import (
     HEADER_FENCE,
     HEADER_FIRST_AT,
     HEADER_HANGS,
+    HEADER_MAX_RESULT,
     HEADER_NOT_BEFORE,
     HEADER_REPEAT,
     HEADER_REPLAYS,
@@ -31,6 +34,7 @@ from penstock.wire.registry import (
     HEADER_TRACEPARENT,
     HEADER_TRACESTATE,
     HEADER_USER,
+    MAX_BLOB_BYTES,
     MAX_DELIVERIES,
     REFRESH_AFTER,
     TYPE_JOB,
@@ -67,18 +71,27 @@ class Intake:
         spec: The queue.
         topology: Names of the namespace.
         strict: Production mode: a job must say who sent it, and replies go to its sender only.
-        stores_results: Whether this worker can keep results in Redis.
-        max_body_bytes: Longest body that is taken.
+        has_store: Whether this worker has Redis, to keep results and to fetch bodies.
+        max_body_bytes: Longest body that is taken in a message.
+        max_blob_bytes: Longest body that is taken from the store.
     """
 
     def __init__(
-        self, spec: QueueSpec, topology: Topology, *, strict: bool, stores_results: bool, max_body_bytes: int
+        self,
+        spec: QueueSpec,
+        topology: Topology,
+        *,
+        strict: bool,
+        has_store: bool,
+        max_body_bytes: int,
+        max_blob_bytes: int = MAX_BLOB_BYTES,
     ) -> None:
         self._spec = spec
         self._return_exchange = topology.name("return")
         self._strict = strict
-        self._stores_results = stores_results
+        self._has_store = has_store
         self._max_body_bytes = max_body_bytes
+        self._max_blob_bytes = max_blob_bytes
 
     def read(self, channel: Any, method: Any, properties: Any, body: bytes) -> Delivery:
         """A delivery as the parent sees it. Never fails: what is wrong is for `refuse` to find."""
@@ -116,7 +129,9 @@ class Intake:
             user=_text(properties.user_id) or (str_header(headers, HEADER_USER) if returned else None),
             priority=properties.priority,
             kept=_kept(headers) if headers else {},
+            max_result=_count(headers, HEADER_MAX_RESULT, HARD_MAX_BLOB_BYTES) if headers else 0,
             body=body,
+            blob=Blob.named_by(headers) if headers else None,
             tag=method.delivery_tag,
             channel=channel,
         )
@@ -154,6 +169,19 @@ class Intake:
             return _failure(ErrorCode.BAD_ENVELOPE, f"message_id {delivery.job_id!r} is no UUIDv7")
         if len(delivery.body) > self._max_body_bytes:
             text = f"the body has {len(delivery.body)} bytes, the limit is {self._max_body_bytes}"
+            return _failure(ErrorCode.TOO_LARGE, text)
+        return self._blob(delivery, delivery.blob) if delivery.blob else None
+
+    def _blob(self, delivery: Delivery, blob: Blob) -> Failure | None:
+        if blob.size < 0:
+            return _failure(ErrorCode.BAD_ENVELOPE, "x-blob and x-blob-size are not a SHA-256 in hex and a size")
+        if delivery.body:
+            return _failure(ErrorCode.BAD_ENVELOPE, "the message has a body, though x-blob says it is in the store")
+        if not self._has_store:
+            text = f"the body of {blob.size} bytes is in Redis, but this worker has no Redis (--redis-url)"
+            return _failure(ErrorCode.INTERNAL, text)
+        if blob.size > self._max_blob_bytes:
+            text = f"the body has {blob.size} bytes, the limit is {self._max_blob_bytes}"
             return _failure(ErrorCode.TOO_LARGE, text)
         return None
 
@@ -195,7 +223,7 @@ class Intake:
         return Failure(code=ErrorCode.DELIVERY_LIMIT, message=text, retryable=True)
 
     def _result(self, delivery: Delivery) -> Failure | None:
-        if delivery.mode in (ResultMode.STORED, ResultMode.REPLY_AND_STORED) and not self._stores_results:
+        if delivery.mode in (ResultMode.STORED, ResultMode.REPLY_AND_STORED) and not self._has_store:
             text = f"{delivery.task}: a stored result was asked for, but this worker has no Redis (--redis-url)"
             return _failure(ErrorCode.INTERNAL, text)
         return None

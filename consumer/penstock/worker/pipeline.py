@@ -21,8 +21,10 @@ from penstock.domain.retry import NO_RETRY
 from penstock.domain.task import QueueSpec
 from penstock.results.ports import ResultStore
 from penstock.telemetry.metrics import Metrics
+from penstock.wire.failure import Failure
 from penstock.wire.headers import is_job_id, job_id_time_ms
-from penstock.wire.registry import Event
+from penstock.wire.registry import ErrorCode, Event
+from penstock.worker.claims import Claims
 from penstock.worker.in_hand import InHand, Meeting
 from penstock.worker.intake import Intake
 from penstock.worker.settlement import Settlement, awaits, identity
@@ -54,6 +56,7 @@ class Pipeline:
         lane: Runs.
         settlement: Carries decisions out.
         store: Where earlier results are looked up; None: there is no store.
+        claims: Brings long bodies; None: there is no store.
         in_hand: The jobs that the worker has.
         metrics: Counts.
         clock: Monotonic, in seconds, for the retry budgets.
@@ -66,6 +69,7 @@ class Pipeline:
         lane: Runs,
         settlement: Settlement,
         store: ResultStore | None,
+        claims: Claims | None,
         in_hand: InHand,
         metrics: Metrics,
         clock: Callable[[], float] = time.monotonic,
@@ -75,6 +79,7 @@ class Pipeline:
         self._lane = lane
         self._settlement = settlement
         self._store = store
+        self._claims = claims
         self._in_hand = in_hand
         self._metrics = metrics
         self._clock = clock
@@ -145,6 +150,10 @@ class Pipeline:
             self._given_up(delivery)
 
     def _start(self, delivery: Delivery, now_ms: int) -> None:
+        if delivery.blob is not None and delivery.file is None:
+            assert self._claims is not None  # or it was refused
+            self._claims.bring(delivery, lambda found: self._brought(delivery, found))
+            return
         if delivery.spent.suspicious:
             if not self._lane.quarantine(delivery):
                 self._hold_up(delivery, now_ms)
@@ -158,6 +167,25 @@ class Pipeline:
         self._metrics.started(delivery, waited_s)
         if not delivery.spent.suspicious:
             self._lane.submit(delivery)
+
+    def _brought(self, delivery: Delivery, found: bool | OSError) -> None:
+        """The store has given the job's body, or has none."""
+        try:
+            if not (self.open and delivery.channel.open):
+                self._settlement.return_unstarted(delivery)
+            elif found is True:
+                self._start(delivery, int(time.time() * 1000))
+            elif found is False:
+                assert delivery.blob is not None
+                text = f"the body of {delivery.blob.size} bytes is not in the store; its time may be up"
+                failure = Failure(code=ErrorCode.BLOB_UNAVAILABLE, message=text, retryable=False)
+                self.ended(delivery, Outcome(OutcomeKind.UNDECODABLE, failure=failure))
+            else:
+                extra = {"event": Event.JOB_GIVEN_BACK, "reason": str(found), **identity(delivery)}
+                _log.error("there is no room for the job's body; it waits", extra=extra)
+                self.unstarted(delivery)
+        except Exception:  # noqa: BLE001 -- see _given_up
+            self._given_up(delivery)
 
     def unstarted(self, delivery: Delivery) -> None:
         """The lane could not start a job that it had taken; nothing is spent."""

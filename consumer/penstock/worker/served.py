@@ -15,6 +15,7 @@ from penstock.lanes.supervisor import Lane
 from penstock.results.ports import ResultStore
 from penstock.settings import WorkerSettings
 from penstock.telemetry.metrics import Metrics
+from penstock.worker.claims import Claims
 from penstock.worker.drain import Tally
 from penstock.worker.in_hand import InHand
 from penstock.worker.intake import Intake
@@ -33,6 +34,7 @@ class ServedQueue:
         broker: Where its jobs come from.
         settlement: Shared by all queues.
         store: Shared by all queues.
+        claims: Shared by all queues.
         in_hand: Shared by all queues.
         metrics: Shared by all queues.
         shutdown: Told when no child is left.
@@ -47,6 +49,7 @@ class ServedQueue:
         broker: Broker,
         settlement: Settlement,
         store: ResultStore | None,
+        claims: Claims | None,
         in_hand: InHand,
         metrics: Metrics,
         shutdown: Shutdown,
@@ -56,20 +59,22 @@ class ServedQueue:
             spec,
             topology,
             strict=settings.strict,
-            stores_results=store is not None,
+            has_store=store is not None,
             max_body_bytes=settings.max_body_bytes,
+            max_blob_bytes=settings.max_blob_bytes,
         )
         self.spec = spec
         self.lane = Lane(
             spec,
             worker=worker,
             max_body_bytes=settings.max_body_bytes,
+            max_blob_bytes=settings.max_blob_bytes if store else settings.max_body_bytes,
             contracts=settings.contracts,
             on_outcome=self._ended,
             on_unstarted=self._unstarted,
             on_broken=lambda why: shutdown.fail(WorkerError(why)),
         )
-        self.pipeline = Pipeline(spec, intake, self.lane, settlement, store, in_hand, metrics)
+        self.pipeline = Pipeline(spec, intake, self.lane, settlement, store, claims, in_hand, metrics)
         self._prefetch = PREFETCH_PER_SLOT * spec.lane.slots
         self.consumer = broker.consumer(
             topology.work_queue(spec.name), prefetch=self._prefetch, on_message=self._arrived

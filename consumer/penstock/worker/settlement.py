@@ -1,6 +1,6 @@
 """Carrying a decision out: everything that stands in for the message is confirmed before it is acked.
 
-    Complete     store or reply ─confirmed─▶ ack
+    Complete     store or reply ─confirmed─▶ ack      a long result goes into the store, and its reply names it there
     RetryLater   waiting copy ───confirmed─▶ ack
     DeadLetter   dead copy, and store or reply ─confirmed─▶ ack
     give back    nack, or a waiting copy where a nack would be counted
@@ -17,7 +17,7 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
-from typing import Any, Final
+from typing import Any, Final, NamedTuple, TypeAlias
 
 from penstock.broker import messages
 from penstock.broker.ports import Confirm, Publisher
@@ -26,11 +26,13 @@ from penstock.domain.delivery import Delivery
 from penstock.domain.outcome import Outcome, OutcomeKind
 from penstock.domain.spent import Spent
 from penstock.domain.topology import Topology, level_for, retry_key
+from penstock.memory_file import MemoryFile
 from penstock.results.ports import ResultStore
 from penstock.telemetry.metrics import Metrics
+from penstock.wire.blob import Blob
 from penstock.wire.failure import Failure
 from penstock.wire.headers import is_job_id, is_task
-from penstock.wire.registry import Event, ResultMode
+from penstock.wire.registry import BLOB_GRACE_MS, BLOB_SETTLED_MS, BLOB_TTL_MS, Event, ResultMode
 from penstock.wire.result import Result, encode_result
 from penstock.worker.in_hand import InHand
 
@@ -44,6 +46,16 @@ _STORES: Final = frozenset({ResultMode.STORED, ResultMode.REPLY_AND_STORED})
 _TRIED: Final = frozenset({OutcomeKind.RAISED, OutcomeKind.CHILD_LOST, OutcomeKind.TIMED_OUT, OutcomeKind.CANCELLED})
 
 
+class _Long(NamedTuple):
+    """A result too long for a message."""
+
+    blob: Blob
+    file: MemoryFile
+
+
+_Answer: TypeAlias = bytes | _Long
+
+
 class Settlement:
     """Settles the deliveries of a worker.
 
@@ -54,6 +66,7 @@ class Settlement:
         in_hand: Told which jobs are settled.
         gives_back_free: Whether the broker counts nothing when a job is given back.
         worker: The worker's name.
+        max_body_bytes: Longest result that is replied in a message.
         metrics: Where settlements are counted.
     """
 
@@ -66,6 +79,7 @@ class Settlement:
         in_hand: InHand,
         gives_back_free: Callable[[], bool],
         worker: str,
+        max_body_bytes: int,
         metrics: Metrics,
     ) -> None:
         self._publisher = publisher
@@ -76,15 +90,19 @@ class Settlement:
         self._in_hand = in_hand
         self._gives_back_free = gives_back_free
         self._worker = worker
+        self._max_body_bytes = max_body_bytes
         self._metrics = metrics
 
     def settle(self, delivery: Delivery, outcome: Outcome, decision: Decision) -> None:
         """Carry a decision out."""
         if isinstance(decision, Complete):
-            body = decision.body
+            answer: _Answer | None = decision.body
             if decision.failure is not None:
-                body = self._error_result(delivery, outcome, decision.failure, decision.spent)
-            self._answer(delivery, body)
+                answer = self._error_result(delivery, outcome, decision.failure, decision.spent)
+            elif outcome.file is not None:
+                assert outcome.blob is not None
+                answer = _Long(outcome.blob, outcome.file)
+            self._answer(delivery, answer)
         elif isinstance(decision, RetryLater):
             self._retry_later(delivery, decision)
         elif isinstance(decision, DeadLetter):
@@ -129,6 +147,7 @@ class Settlement:
         """The worker has ended this job before; its ack was lost."""
         self._found(delivery)
         delivery.channel.ack(delivery.tag)
+        self._keep_body(delivery, BLOB_SETTLED_MS)
 
     def found_result(self, delivery: Delivery, body: bytes) -> None:
         """The job's result is stored: it is only brought to whoever awaits a reply."""
@@ -155,13 +174,18 @@ class Settlement:
         self._wait(delivery, decision.spent, decision.due_ms, confirmed)
 
     def _wait(self, delivery: Delivery, spent: Spent, due_ms: int, confirmed: Callable[[], None]) -> None:
-        level = level_for(due_ms - int(time.time() * 1000))
+        wait_ms = due_ms - int(time.time() * 1000)
+        level = level_for(wait_ms)
+        if delivery.deadline_ms is None:
+            self._keep_body(delivery, max(0, wait_ms) + BLOB_TTL_MS)
         properties = messages.waiting_copy(delivery, spent, not_before_ms=due_ms)
         self._copy(delivery, self._retry, retry_key(level, delivery.task), properties, confirmed)
 
     def _dead_letter(self, delivery: Delivery, outcome: Outcome, decision: DeadLetter) -> None:
         def confirmed() -> None:
             self._metrics.dead_lettered(delivery)
+            self._keep_body(delivery, BLOB_TTL_MS)
+            delivery.blob = None  # as long as that, whatever comes
             failure = decision.failure
             self._note(Event.JOB_DEAD_LETTERED, delivery, f"{failure.code}: {failure.message}", logging.ERROR)
             body = self._error_result(delivery, outcome, failure, decision.spent)
@@ -204,34 +228,48 @@ class Settlement:
 
     # ── the answer ──────────────────────────────────────────────────────────────────────────────
 
-    def _answer(self, delivery: Delivery, body: bytes | None) -> None:
+    def _answer(self, delivery: Delivery, answer: _Answer | None) -> None:
         """Bring the result to whoever awaits it; then the job is over."""
         stores, replies = awaits(delivery)
-        if body is None or not (stores or replies):
+        if answer is None or not (stores or replies):
             self._end(delivery)
         elif not stores or self._store is None:
-            self._reply(delivery, body)
+            self._reply(delivery, answer)
         else:
-            self._keep(delivery, body, replies=replies)
+            self._keep(self._store, delivery, answer, replies=replies)
 
-    def _keep(self, delivery: Delivery, body: bytes, *, replies: bool) -> None:
-        store = self._store
-        assert store is not None
-
+    def _keep(self, store: ResultStore, delivery: Delivery, answer: _Answer, *, replies: bool) -> None:
         def done(first: bool) -> None:
             if not first:
                 self._metrics.duplicate_result(delivery)
             if not replies:
                 self._end(delivery)
-            elif first:
-                self._reply(delivery, body)
-            else:
+            elif not first:
                 # What is replied is what is stored, or the caller could see two results.
-                store.find(delivery.job_id, lambda kept: self._reply(delivery, kept or body))
+                store.find(delivery.job_id, lambda kept: self._reply(delivery, kept or answer))
+            elif isinstance(answer, bytes):
+                self._reply(delivery, answer)
+            else:
+                self._send(delivery, b"", answer.blob)
 
-        store.put(delivery.job_id, body, delivery.reply_to, done)
+        if isinstance(answer, bytes):
+            store.put(delivery.job_id, answer, delivery.reply_to, done)
+        else:
+            store.put_file(delivery.job_id, answer.blob, answer.file, delivery.reply_to, done, as_blob=replies)
 
-    def _reply(self, delivery: Delivery, body: bytes, tries: int = 0) -> None:
+    def _reply(self, delivery: Delivery, answer: _Answer) -> None:
+        if isinstance(answer, bytes) and len(answer) > self._max_body_bytes:
+            answer = _Long(Blob.of(answer), MemoryFile.holding(answer))
+        if isinstance(answer, bytes):
+            self._send(delivery, answer)
+        else:
+            assert self._store is not None  # where there is none, nothing is too long for a message
+            blob, file = answer
+            self._store.blobs.keep(delivery.job_id, blob, file, BLOB_GRACE_MS, lambda: self._send(delivery, b"", blob))
+
+    def _send(self, delivery: Delivery, body: bytes, blob: Blob | None = None, tries: int = 0) -> None:
+        """Publish the reply; `blob`: it is in the store."""
+
         def done(confirm: Confirm) -> None:
             if confirm is Confirm.ACKED:
                 self._end(delivery)
@@ -242,7 +280,7 @@ class Settlement:
                 self._ack(delivery)
             elif delivery.channel.open:
                 # Seen once while the requester's queue was being deleted; the next answer is a return.
-                again = partial(self._reply, delivery, body, tries + 1)
+                again = partial(self._send, delivery, body, blob, tries + 1)
                 asyncio.get_running_loop().call_later(_pause_s(tries), again)
             else:
                 # Nobody has the answer, and the broker hands the job out again.
@@ -251,7 +289,7 @@ class Settlement:
         if delivery.reply_to is None:
             self._end(delivery)
             return
-        self._publisher.publish(self._replies, delivery.reply_to, messages.reply(delivery), body, done)
+        self._publisher.publish(self._replies, delivery.reply_to, messages.reply(delivery, blob), body, done)
 
     def _error_result(self, delivery: Delivery, outcome: Outcome, failure: Failure, spent: Spent) -> bytes | None:
         """The answer of a job that failed.
@@ -279,12 +317,18 @@ class Settlement:
     def _end(self, delivery: Delivery) -> None:
         """The job is over."""
         delivery.channel.ack(delivery.tag)
+        self._keep_body(delivery, BLOB_SETTLED_MS)
         self._in_hand.release(delivery, ended=True)
 
     def _ack(self, delivery: Delivery) -> None:
         """The message is done with; the job may come again."""
         delivery.channel.ack(delivery.tag)
         self._in_hand.release(delivery, ended=False)
+
+    def _keep_body(self, delivery: Delivery, ttl_ms: int) -> None:
+        """Let the job's body, if it is in the store, stay there for so long from now on."""
+        if delivery.blob is not None and delivery.blob.size > 0 and self._store is not None:
+            self._store.blobs.expire(delivery.job_id, delivery.blob, ttl_ms)
 
     def _note(self, event: Event, delivery: Delivery, text: str, level: int) -> None:
         _log.log(level, text, extra={"event": event, **identity(delivery)})

@@ -19,6 +19,7 @@ from penstock.settings import WorkerSettings
 from penstock.telemetry.metrics import Metrics
 from penstock.wire.registry import Event, Exit
 from penstock.worker import readings
+from penstock.worker.claims import Claims
 from penstock.worker.drain import Drain
 from penstock.worker.health import HealthServer
 from penstock.worker.in_hand import InHand
@@ -86,7 +87,8 @@ class Worker:
         self.name = f"{broker.user}.{settings.instance}"
         self.shutdown = Shutdown()
         self._metrics = Metrics(specs)
-        self._in_hand = InHand()
+        self._claims = Claims(store.blobs) if store else None
+        self._in_hand = InHand(self._claims.release) if self._claims else InHand()
         self._queues = self._serve(specs)
         self._readiness = Readiness(self._queues, broker, store, self.shutdown)
         self._pause = IntakePause(self._queues, self._readiness.unsettleable)
@@ -101,6 +103,7 @@ class Worker:
             in_hand=self._in_hand,
             gives_back_free=lambda: self._broker.gives_back_free,
             worker=self.name,
+            max_body_bytes=self._settings.max_body_bytes,
             metrics=self._metrics,
         )
         return [
@@ -111,6 +114,7 @@ class Worker:
                 broker=self._broker,
                 settlement=settlement,
                 store=self._store,
+                claims=self._claims,
                 in_hand=self._in_hand,
                 metrics=self._metrics,
                 shutdown=self.shutdown,

@@ -38,6 +38,15 @@ const HeaderUser = "x-user"
 // HeaderRepeat (int64): Present when the producer publishes a job again whose first publication it knows nothing of: how often it has. The worker looks for a stored result before it runs the job.
 const HeaderRepeat = "x-repeat"
 
+// HeaderBlob (str): The message's body is empty and lies in the store as a blob: its SHA-256 in hex.
+const HeaderBlob = "x-blob"
+
+// HeaderBlobSize (int64): Bytes of the blob; present with x-blob.
+const HeaderBlobSize = "x-blob-size"
+
+// HeaderMaxResult (int64): Longest result that the requester takes, in bytes; above the inline limit it comes as a blob.
+const HeaderMaxResult = "x-max-result"
+
 // HeaderCrashes (int64): On a retry copy: how many attempts of the job ended with the death of their child.
 const HeaderCrashes = "x-crashes"
 
@@ -122,6 +131,9 @@ const GrammarInstance = "^(?:[A-Za-z0-9_-]{1,64})$"
 // GrammarNamespace is a regular expression for the whole name.
 const GrammarNamespace = "^(?:[A-Za-z0-9_-]{1,32})$"
 
+// GrammarSha256 is a regular expression for the whole name.
+const GrammarSha256 = "^(?:[0-9a-f]{64})$"
+
 // GrammarJobID is a regular expression for the whole name.
 const GrammarJobID = "^(?:[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12})$"
 
@@ -130,6 +142,9 @@ const ResultKey = "{namespace}:result:{{job_id}}"
 
 // ResultChannel is a template: put {namespace} and {job_id} or {reply_to} in, as text.
 const ResultChannel = "{namespace}:results:{reply_to}"
+
+// BlobKey is a template: put {namespace} and {job_id} or {reply_to} in, as text.
+const BlobKey = "{namespace}:blob:{{job_id}}:{sha256}"
 
 // ExchangeJobs (after the namespace and a dot): producers to work queues.
 const ExchangeJobs = "jobs"
@@ -199,6 +214,24 @@ const MaxTimeoutMs = 1800000
 
 // ResultTTLMs is a limit in ms: How long a stored result is kept by default.
 const ResultTTLMs = 86400000
+
+// MaxBlobBytes is a limit in bytes: Longest body that travels as a blob by default; configurable up to HARD_MAX_BLOB_BYTES.
+const MaxBlobBytes = 67108864
+
+// HardMaxBlobBytes is a limit in bytes: Longest string that Redis holds.
+const HardMaxBlobBytes = 536870912
+
+// BlobTTLMs is a limit in ms: How long the blob of a job without a deadline, or of a dead job, is kept: a week.
+const BlobTTLMs = 604800000
+
+// BlobGraceMs is a limit in ms: How long a job's blob outlives its deadline, and how long the blob of a reply is kept.
+const BlobGraceMs = 300000
+
+// BlobSettledMs is a limit in ms: How long a job's blob is kept once the job has ended: the ack may still get lost.
+const BlobSettledMs = 60000
+
+// CompressFromBytes is a limit in bytes: Shortest body that a writer compresses.
+const CompressFromBytes = 8192
 
 // CodeBadEnvelope is an error code: The body is not a message of the penstock msgpack profile v1, or an envelope field is missing or of the wrong type.
 const CodeBadEnvelope = "BAD_ENVELOPE"

@@ -38,7 +38,7 @@ def test_the_worker_reads_what_go_publishes() -> None:
     queue = QueueSpec(name="q", target="m:q", lane=Processes(1), tasks={task.name: {task.version: task}})
 
     # When a strict worker takes it in
-    intake = Intake(queue, Topology(), strict=True, stores_results=True, max_body_bytes=len(body))
+    intake = Intake(queue, Topology(), strict=True, has_store=True, max_body_bytes=len(body))
     delivery = intake.read(None, method, properties, body)
 
     # Then nothing is refused, and every field says what the caller said

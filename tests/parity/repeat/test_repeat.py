@@ -26,7 +26,7 @@ def test_the_worker_looks_up_what_was_published_again(publication: dict[str, Any
     method = spec.Basic.Deliver("c", 1, False, "penstock.jobs", "stats.norm")
 
     # When a worker takes it in
-    intake = Intake(make_queue(), Topology(), strict=False, stores_results=True, max_body_bytes=100)
+    intake = Intake(make_queue(), Topology(), strict=False, has_store=True, max_body_bytes=100)
     delivery = intake.read(None, method, properties, b"sealed")
 
     # Then it knows whether the job may have ended before

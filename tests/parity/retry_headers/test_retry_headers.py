@@ -23,7 +23,7 @@ JOB = EXPECTED["job"]
 def read(exchange: str, routing_key: str) -> Delivery:
     """The copy's headers, as a worker reads them in a delivery from an exchange."""
     queue = make_queue(make_task(JOB["task"], version=JOB["version"]))
-    intake = Intake(queue, Topology(), strict=False, stores_results=True, max_body_bytes=100)
+    intake = Intake(queue, Topology(), strict=False, has_store=True, max_body_bytes=100)
     properties = BasicProperties(type="job.v1", message_id=JOB["id"], headers=EXPECTED["copy"])
     return intake.read(None, spec.Basic.Deliver("c", 1, False, exchange, routing_key), properties, b"sealed")
 

@@ -74,6 +74,7 @@ class Observed:
             lane_spec,
             worker="shop.worker-1",
             max_body_bytes=1024 * 1024,
+            max_blob_bytes=4 * 1024 * 1024,
             contracts="contracts/tasks",
             on_outcome=self._note,
             on_unstarted=self.unstarted.append,

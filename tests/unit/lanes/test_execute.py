@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+import os
 import sys
 import time
 from collections.abc import Callable
@@ -13,8 +14,11 @@ import pytest
 
 from penstock import Processes, Queue, Reject, Retry, RetryAfter, current_job
 from penstock.lanes.runner.execute import Executor
+from penstock.memory_file import MemoryFile
 from penstock.schema.library import Library
 from penstock.settings import MIN_MAX_BODY_BYTES
+from penstock.wire.blob import Blob
+from penstock.wire.compression import compressed, is_compressed
 from penstock.wire.registry import MAX_BODY_BYTES
 from penstock.wire.result import Result, decode_result
 from tests.unit.builders import JOB_ID, job_body, job_id
@@ -69,9 +73,10 @@ def attempt(
 
 def ran(executor: Executor, meta: list[Any], body: bytes) -> Answer:
     try:
-        outcome, written = executor.run(meta, body)
+        outcome, written, file = executor.run(meta, body)
     except BaseException as error:  # noqa: BLE001 -- it would end the child; a KeyboardInterrupt, pytest itself
         pytest.fail(f"{type(error).__name__} left the executor")
+    assert file is None, "a short result goes in the frame"
     kind, run_us, *failed = outcome
     assert bool(written) is (kind == "succeeded"), "the child writes results of successes only"
     code, message, retryable, exc_type, delay_s, trace, tries, details = failed or [None] * 8
@@ -512,3 +517,99 @@ def test_a_failure_travels_whole_though_bodies_may_be_small(length: int) -> None
     assert answer.message is not None
     assert len(answer.message.encode()) <= 1024
     assert answer.delay_s is not None
+
+
+# ── long and compressed bodies ──────────────────────────────────────────────────────────────────────
+
+SHORT = 4096
+
+
+def long_attempt(
+    function: Callable[..., Any], body: bytes, *, sha256: str | None = None, max_result: int = 0, fd: int | None = None
+) -> tuple[list[Any], bytes, MemoryFile | None]:
+    """Run `function` on a body that comes as a file, in a child that takes 4 KiB in a frame and 100 KiB as a file."""
+    queue = Queue("stats", lane=Processes(1))
+    queue.task(name="norm")(function)
+    executor = Executor(
+        queue, Library("contracts/tasks"), worker=WORKER, max_body_bytes=SHORT, max_blob_bytes=100 * 1024
+    )
+    if fd is None:
+        file = MemoryFile.holding(body)
+        fd = os.dup(file.fileno())
+    meta = ["stats.norm", JOB_ID, 1, None, None, 10_000, 0, max_result, sha256 or Blob.of(body).sha256]
+    return executor.run(meta, b"", fd)
+
+
+def code_of(answer: tuple[list[Any], bytes, MemoryFile | None]) -> tuple[str, str]:
+    meta, body, file = answer
+    assert (body, file) == (b"", None)
+    return meta[0], meta[2]
+
+
+def length(x: bytes) -> int:
+    return len(x)
+
+
+def test_a_body_that_came_as_a_file_is_read_from_it() -> None:
+    meta, body, file = long_attempt(length, job_body(args={"x": bytes(50_000)}))
+    assert (meta[0], decode_result(body).value, file) == ("succeeded", 50_000, None)
+
+
+def test_a_file_with_other_bytes_than_were_announced_is_refused() -> None:
+    body = job_body(args={"x": bytes(50_000)})
+    assert code_of(long_attempt(never, body, sha256="ab" * 32)) == ("undecodable", "BLOB_UNAVAILABLE")
+
+
+def test_a_file_that_did_not_arrive_is_refused() -> None:
+    queue = Queue("stats", lane=Processes(1))
+    queue.task(name="norm")(never)
+    executor = Executor(queue, Library("contracts/tasks"), worker=WORKER, max_body_bytes=SHORT)
+    meta = ["stats.norm", JOB_ID, 1, None, None, 10_000, 0, 0, "ab" * 32]
+    assert code_of(executor.run(meta, b"", None)) == ("undecodable", "BLOB_UNAVAILABLE")
+
+
+def test_a_file_that_is_longer_than_the_child_takes_is_refused() -> None:
+    assert code_of(long_attempt(never, job_body(args={"x": bytes(200_000)}))) == ("undecodable", "TOO_LARGE")
+
+
+def test_a_result_too_long_for_a_frame_is_a_file_when_its_requester_takes_it() -> None:
+    meta, body, file = long_attempt(lambda x: x, job_body(args={"x": bytes(50_000)}), max_result=60_000)
+    assert file is not None
+    written = file.read(100_000, 0)
+    assert (meta[0], body, meta[2]) == ("succeeded", b"", Blob.of(written).sha256)
+    assert decode_result(written).value == bytes(50_000)
+
+
+@pytest.mark.parametrize("most", [0, 40_000])
+def test_a_result_is_no_longer_than_its_requester_takes(most: int) -> None:
+    answer = long_attempt(lambda x: x, job_body(args={"x": bytes(50_000)}), max_result=most)
+    assert code_of(answer) == ("raised", "RESULT_TOO_LARGE")
+    assert str(most or SHORT) in answer[0][3]
+
+
+def test_a_result_is_no_longer_than_the_child_writes() -> None:
+    answer = long_attempt(lambda x: x * 3, job_body(args={"x": bytes(50_000)}), max_result=10**9)
+    assert code_of(answer) == ("raised", "RESULT_TOO_LARGE")
+
+
+def test_who_sends_a_compressed_body_gets_a_compressed_result() -> None:
+    body = compressed(job_body(args={"x": bytes(50_000)}))
+    assert is_compressed(body)
+    answer = attempt(lambda x: x, body)
+    assert is_compressed(answer.body)
+    assert answer.result.value == bytes(50_000)
+    assert not is_compressed(attempt(lambda x: x, job_body(args={"x": bytes(50_000)})).body)
+
+
+def test_a_long_result_is_a_file_however_short_it_is_compressed() -> None:
+    """Who reads a message inflates no more than a message may hold."""
+    meta, body, file = long_attempt(lambda x: x, compressed(job_body(args={"x": bytes(50_000)})), max_result=60_000)
+    assert (meta[0], body) == ("succeeded", b"")
+    assert file is not None
+    assert file.size < SHORT
+    assert decode_result(file.read(SHORT, 0)).value == bytes(50_000)
+
+
+def test_a_body_that_inflates_to_more_than_a_body_may_hold_is_refused() -> None:
+    body = compressed(job_body(args={"x": bytes(50_000)}))
+    refused(attempt(never, body, max_body_bytes=SHORT), "TOO_LARGE", "inflates", str(SHORT))

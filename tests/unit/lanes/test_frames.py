@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import random
+import socket
 import struct
 from itertools import pairwise
 
 import pytest
 
-from penstock.lanes.frames import Frame, Kind, Reader, pack
+from penstock.lanes.frames import Frame, Kind, Reader, pack, receive, send_with
+from penstock.memory_file import MemoryFile
 
 FRAMES = [
     Frame(Kind.READY, 0, [], b""),
@@ -109,3 +112,35 @@ def test_a_large_body_is_not_copied_again_with_every_piece() -> None:
         assert reader.feed(stream[start : start + step]) == []
     assert sum(len(piece) for piece in reader._pieces) >= len(stream) - step
     assert max(len(piece) for piece in reader._pieces) <= step
+
+
+# ── descriptors ─────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_a_frame_with_a_descriptor_gets_the_one_that_came_with_it() -> None:
+    # Given a line, and frames of which two have a file
+    here, there = socket.socketpair()
+    with here, there:
+        for number, content in enumerate([b"first", None, b"third"]):
+            packed = pack(Kind.JOB, number, ["meta"], b"", with_fd=content is not None)
+            if content is None:
+                here.sendall(packed)
+            else:
+                assert send_with(here, packed, MemoryFile.holding(content).fileno()) == len(packed)
+
+        # When they are read in pieces of any size
+        reader, frames = Reader(), list[Frame]()
+        while len(frames) < 3:
+            frames += reader.feed(*receive(there, 7))
+
+    # Then each has its own
+    assert [(frame.kind, frame.number, frame.meta) for frame in frames] == [(4, n, ["meta"]) for n in range(3)]
+    assert frames[1].fd is None
+    files = {frame.number: MemoryFile(frame.fd) for frame in frames if frame.fd is not None}
+    assert {number: file.read(100, 0) for number, file in files.items()} == {0: b"first", 2: b"third"}
+    assert not any(os.get_inheritable(file.fileno()) for file in files.values())
+
+
+def test_a_frame_whose_descriptor_got_lost_says_so() -> None:
+    (frame,) = Reader().feed(pack(Kind.JOB, 1, [], b"", with_fd=True))
+    assert (frame.kind, frame.fd) == (Kind.JOB, None)

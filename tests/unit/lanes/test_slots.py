@@ -25,7 +25,7 @@ class FakeChild:
         self._reader = Reader()
         self._unsent: list[bytes] = []
 
-    def send(self, frame: bytes) -> None:
+    def send(self, frame: bytes, _file: object = None) -> None:
         self._unsent.append(frame)
 
     def flush(self) -> None:
@@ -126,7 +126,7 @@ def test_the_frame_tells_the_child_what_amqp_said_and_carries_the_body_unread() 
     # Then the frame has it all
     (frame,) = stage.children[0].frames
     assert frame.kind == Kind.JOB
-    assert frame.meta == [job.task, job.job_id, 4, 2, 1_730_000_000_000, job.fence, job.spent.failures]
+    assert frame.meta == [job.task, job.job_id, 4, 2, 1_730_000_000_000, job.fence, job.spent.failures, 0, None]
     assert frame.body == job.body
     assert list(stage.each[0].jobs) == [frame.number]
 

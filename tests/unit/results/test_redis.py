@@ -14,7 +14,7 @@ import pytest
 from redis import exceptions
 
 from penstock.errors import UsageError
-from penstock.results import redis as module
+from penstock.results import patience, redis
 from penstock.results.redis import RedisResults
 from tests.unit.builders import job_id
 from tests.unit.waiting import until
@@ -86,7 +86,7 @@ def staged(test: Callable[[Stage], Coroutine[Any, Any, None]]) -> Stage:
 
     async def run() -> Stage:
         stage = Stage()
-        stage.store.trouble = None
+        stage.store._patience.trouble = None
         stage.store._task = asyncio.create_task(stage.store._run())
         try:
             await test(stage)
@@ -99,7 +99,7 @@ def staged(test: Callable[[Stage], Coroutine[Any, Any, None]]) -> Stage:
 
 @pytest.fixture(autouse=True)
 def _no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "_BACKOFF_CAP_S", 0.0)
+    monkeypatch.setattr(patience, "_BACKOFF_CAP_S", 0.0)
 
 
 def test_a_result_is_kept_under_its_job_and_its_requester_is_told() -> None:
@@ -308,7 +308,7 @@ def test_a_look_up_waits_while_redis_is_away() -> None:
 
 
 def test_an_outage_is_seen_while_there_is_nothing_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "_IDLE_S", 0.005)
+    monkeypatch.setattr(redis, "_IDLE_S", 0.005)
 
     async def test(stage: Stage) -> None:
         stage.redis.away = exceptions.ConnectionError("gone")

@@ -10,9 +10,12 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from penstock.broker.ports import Confirm, Publisher
 from penstock.domain.delivery import Delivery
-from penstock.results.ports import ResultStore
+from penstock.memory_file import MemoryFile
+from penstock.results.ports import BlobStore, ResultStore
 from penstock.telemetry.metrics import Metrics
+from penstock.wire.blob import Blob
 from penstock.wire.result import Result, decode_result
+from penstock.worker.claims import Claims
 from penstock.worker.in_hand import InHand
 from penstock.worker.settlement import Settlement
 from tests.unit.builders import make_delivery, make_queue
@@ -70,6 +73,8 @@ class Put:
     body: bytes
     reply_to: str | None
     done: Callable[[bool], None]
+    #: None: it was short.
+    as_blob: bool | None = None
 
 
 @dataclass
@@ -80,12 +85,57 @@ class Find:
     done: Callable[[bytes | None], None]
 
 
+@dataclass
+class Fetch:
+    """A body to bring, and how to say what became of it."""
+
+    job_id: str
+    blob: Blob
+    file: MemoryFile
+    done: Callable[[bool | OSError], None]
+
+
+@dataclass
+class Keep:
+    """A body to keep, and how to tell that it is kept."""
+
+    job_id: str
+    blob: Blob
+    body: bytes
+    ttl_ms: int
+    done: Callable[[], None]
+
+
+class FakeBlobs(BlobStore):
+    """Keeps every call."""
+
+    def __init__(self) -> None:
+        self.fetches: list[Fetch] = []
+        self.keeps: list[Keep] = []
+        #: How long each body was to live, the last time that was said.
+        self.lifetimes: dict[tuple[str, str], int] = {}
+
+    def fetch(self, job_id: str, blob: Blob, file: MemoryFile, done: Callable[[bool | OSError], None]) -> None:
+        self.fetches.append(Fetch(job_id, blob, file, done))
+
+    def keep(self, job_id: str, blob: Blob, file: MemoryFile, ttl_ms: int, done: Callable[[], None]) -> None:
+        self.keeps.append(Keep(job_id, blob, file.read(blob.size, 0), ttl_ms, done))
+
+    def expire(self, job_id: str, blob: Blob, ttl_ms: int) -> None:
+        self.lifetimes[job_id, blob.sha256] = ttl_ms
+
+
 class FakeStore(ResultStore):
     """Keeps every call."""
 
     def __init__(self) -> None:
         self.puts: list[Put] = []
         self.finds: list[Find] = []
+        self._blobs = FakeBlobs()
+
+    @property
+    def blobs(self) -> FakeBlobs:
+        return self._blobs
 
     async def open(self) -> None:
         pass
@@ -110,6 +160,18 @@ class FakeStore(ResultStore):
 
     def put(self, job_id: str, body: bytes, reply_to: str | None, done: Callable[[bool], None]) -> None:
         self.puts.append(Put(job_id, body, reply_to, done))
+
+    def put_file(
+        self,
+        job_id: str,
+        blob: Blob,
+        file: MemoryFile,
+        reply_to: str | None,
+        done: Callable[[bool], None],
+        *,
+        as_blob: bool,
+    ) -> None:
+        self.puts.append(Put(job_id, file.read(blob.size, 0), reply_to, done, as_blob=as_blob))
 
 
 class FakeChannel:
@@ -138,9 +200,10 @@ class Desk:
 
     def __init__(self, topology: Any, *, stores: bool = True) -> None:
         self.gives_back_free = False
-        self.in_hand = InHand()
         self.publisher = FakePublisher()
         self.store = FakeStore()
+        self.claims = Claims(self.store.blobs)
+        self.in_hand = InHand(self.claims.release)
         self.channel = FakeChannel()
         self.metrics = Metrics([make_queue()])
         self.settlement = Settlement(
@@ -150,6 +213,7 @@ class Desk:
             in_hand=self.in_hand,
             gives_back_free=lambda: self.gives_back_free,
             worker="shop.worker-1",
+            max_body_bytes=4096,
             metrics=self.metrics,
         )
 

@@ -12,7 +12,8 @@ from penstock.domain.delivery import Delivery
 from penstock.domain.outcome import Outcome, OutcomeKind
 from penstock.domain.spent import NOTHING, Spent
 from penstock.domain.topology import Topology
-from penstock.wire.registry import MAX_BODY_BYTES, MAX_DELIVERIES, REFRESH_AFTER, ResultMode
+from penstock.wire.blob import Blob
+from penstock.wire.registry import MAX_BLOB_BYTES, MAX_BODY_BYTES, MAX_DELIVERIES, REFRESH_AFTER, ResultMode
 from penstock.worker.intake import Intake
 from tests.unit.builders import JOB_ID, make_queue, make_task
 
@@ -20,13 +21,13 @@ NOW_MS = 1_730_000_000_000
 CHANNEL = object()
 
 
-def make_intake(*, strict: bool = False, stores_results: bool = True) -> Intake:
+def make_intake(*, strict: bool = False, has_store: bool = True) -> Intake:
     queue = make_queue(make_task(), make_task("stats.sqrt", version=2))
     return Intake(
         queue,
         Topology(),
         strict=strict,
-        stores_results=stores_results,
+        has_store=has_store,
         max_body_bytes=MAX_BODY_BYTES,
     )
 
@@ -392,7 +393,7 @@ def test_only_the_version_that_is_served_is_run(key: str, version: int | None, o
     [("stored", False, False), ("reply+stored", False, False), ("reply", False, True), ("stored", True, True)],
 )
 def test_a_stored_result_is_refused_by_a_worker_that_keeps_none(mode: str, stores: bool, ok: bool) -> None:
-    intake = make_intake(stores_results=stores)
+    intake = make_intake(has_store=stores)
     outcome = refuse(read(headers={"x-result": mode}, reply_to="shop.web-1"), intake=intake)
     if ok:
         assert outcome is None
@@ -564,3 +565,39 @@ def test_in_production_a_returned_job_is_known_by_the_header_that_a_worker_wrote
 def test_a_job_that_is_not_due_waits(not_before_ms: int | None, waits: bool) -> None:
     headers = {} if not_before_ms is None else {"x-not-before": not_before_ms}
     assert make_intake().waits(read(headers=headers), NOW_MS) is waits
+
+
+# ── bodies in the store ─────────────────────────────────────────────────────────────────────────────
+
+CLAIM: dict[Any, Any] = {"x-blob": "ab" * 32, "x-blob-size": 2 * MAX_BODY_BYTES}
+
+
+def test_a_body_in_the_store_is_named_by_two_headers() -> None:
+    delivery = read(body=b"", headers=CLAIM)
+    assert (delivery.blob, delivery.body, delivery.file) == (Blob("ab" * 32, 2 * MAX_BODY_BYTES), b"", None)
+    assert refuse(delivery) is None
+    assert read().blob is None
+
+
+def test_a_message_with_a_body_in_two_places_is_refused() -> None:
+    refused(refuse(read(headers=CLAIM)), "BAD_ENVELOPE", "x-blob")
+
+
+@pytest.mark.parametrize("wrong", [{"x-blob": "AB" * 32}, {"x-blob-size": -1}, {"x-blob-size": "1"}])
+def test_a_body_that_is_not_properly_named_is_refused(wrong: dict[Any, Any]) -> None:
+    refused(refuse(read(body=b"", headers={**CLAIM, **wrong})), "BAD_ENVELOPE", "x-blob", "x-blob-size")
+
+
+def test_a_worker_without_redis_cannot_fetch_a_body() -> None:
+    intake = make_intake(has_store=False)
+    refused(refuse(read(body=b"", headers=CLAIM, intake=intake), intake=intake), "INTERNAL", "no Redis", "--redis-url")
+
+
+def test_a_body_that_is_longer_than_the_worker_takes_is_refused_before_it_is_fetched() -> None:
+    size = MAX_BLOB_BYTES + 1
+    refused(refuse(read(body=b"", headers={**CLAIM, "x-blob-size": size})), "TOO_LARGE", str(size), str(MAX_BLOB_BYTES))
+
+
+@pytest.mark.parametrize(("said", "taken"), [(None, 0), (4096, 4096), (-1, 0), ("1", 0), (2**62, 536_870_912)])
+def test_what_a_requester_takes_is_bounded(said: Any, taken: int) -> None:
+    assert read(headers={} if said is None else {"x-max-result": said}).max_result == taken

@@ -15,6 +15,7 @@ from penstock.domain.delivery import Delivery
 from penstock.domain.outcome import Evidence, Outcome, OutcomeKind
 from penstock.domain.retry import Retry
 from penstock.domain.topology import Topology
+from penstock.wire.blob import Blob
 from penstock.wire.failure import Failure
 from penstock.wire.headers import job_id_time_ms
 from penstock.wire.registry import MAX_DELIVERIES, REFRESH_AFTER
@@ -36,7 +37,7 @@ class Bench(Desk):
     def __init__(self, *, stores: bool = True, share: float | None = 0.0) -> None:
         super().__init__(Topology(), stores=stores)
         queue = make_queue(make_task(retry=Retry(attempts=3, share=share)))
-        intake = Intake(queue, Topology(), strict=False, stores_results=True, max_body_bytes=1024)
+        intake = Intake(queue, Topology(), strict=False, has_store=True, max_body_bytes=1024)
         self.submitted: list[Delivery] = []
         self.quarantined: list[Delivery] = []
         self.quarantine_free = True
@@ -47,6 +48,7 @@ class Bench(Desk):
             self,
             self.settlement,
             self.store if stores else None,
+            self.claims if stores else None,
             self.in_hand,
             self.metrics,
             clock=lambda: self.clock_s,
@@ -78,6 +80,7 @@ class Bench(Desk):
         returned: bool = False,
         message_id: str = JOB_ID,
         channel: FakeChannel | None = None,
+        body: bytes = b"sealed",
         **headers: Any,
     ) -> None:
         """The broker delivers a message that awaits a reply."""
@@ -94,7 +97,7 @@ class Bench(Desk):
             reply_to="shop.web-1",
             headers={name.replace("_", "-"): value for name, value in headers.items()},
         )
-        self.pipeline.arrived(channel or self.channel, method, properties, b"sealed")
+        self.pipeline.arrived(channel or self.channel, method, properties, body)
 
     def come_back(self, *, tag: int, **changes: Any) -> None:
         """The copy that was published last comes back from the ladder."""
@@ -796,3 +799,68 @@ def test_a_job_that_could_not_be_started_after_its_look_up_goes_back_to_its_queu
     bench.store.finds[0].done(None)
     assert bench.channel.given_back == [(7, True)]
     assert len(bench.in_hand) == 0
+
+
+# ── long bodies ─────────────────────────────────────────────────────────────────────────────────────
+
+CLAIM: dict[str, Any] = {"x_blob": "ab" * 32, "x_blob_size": 5000}
+
+
+def test_a_long_body_is_brought_before_the_job_starts(bench: Bench) -> None:
+    # Given a job whose body is in the store
+    bench.arrive(body=b"", **CLAIM)
+    assert bench.idle
+    assert bench.sample("penstock_jobs_started_total", **LABELS) == 0
+
+    # When it is here
+    (fetch,) = bench.store.blobs.fetches
+    assert (fetch.job_id, fetch.blob) == (JOB_ID, Blob("ab" * 32, 5000))
+    fetch.done(True)
+
+    # Then the lane has the job with its file
+    (delivery,) = bench.submitted
+    assert delivery.file is fetch.file
+    assert bench.sample("penstock_jobs_started_total", **LABELS) == 1
+
+
+def test_a_job_whose_body_is_gone_is_refused_and_kept(bench: Bench) -> None:
+    bench.arrive(body=b"", **CLAIM)
+    bench.store.blobs.fetches[0].done(False)
+    assert bench.idle
+    copy = bench.publisher.last
+    assert (copy.exchange, copy.headers["x-error-code"]) == ("penstock.dead", "BLOB_UNAVAILABLE")
+    assert (copy.headers["x-blob"], copy.headers["x-blob-size"]) == ("ab" * 32, 5000)
+
+
+def test_a_job_for_whose_body_there_is_no_room_waits_and_spends_nothing(bench: Bench) -> None:
+    bench.arrive(body=b"", **CLAIM)
+    bench.store.blobs.fetches[0].done(OSError("no memory"))
+    copy = bench.publisher.last
+    assert (copy.exchange, copy.headers["x-attempt"], copy.headers["x-blob"]) == ("penstock.retry", 1, "ab" * 32)
+    copy.done(Confirm.ACKED)
+    assert bench.claims.held_bytes == 0
+
+
+def test_a_body_that_comes_after_the_drain_has_begun_starts_nothing(bench: Bench) -> None:
+    bench.arrive(body=b"", **CLAIM)
+    bench.pipeline.open = False
+    bench.gives_back_free = True
+    bench.store.blobs.fetches[0].done(True)
+    assert bench.idle
+    assert bench.channel.given_back == [(7, False)]
+    assert bench.claims.held_bytes == 0
+
+
+def test_an_attempt_that_has_ended_lets_go_of_the_body_when_it_is_settled(bench: Bench) -> None:
+    # Given a job with a long body that has run
+    bench.arrive(body=b"", **CLAIM)
+    bench.store.blobs.fetches[0].done(True)
+    (delivery,) = bench.submitted
+    bench.pipeline.ended(delivery, Outcome(OutcomeKind.SUCCEEDED, b"answer"))
+
+    # When its answer is confirmed
+    assert bench.claims.held_bytes == 5000
+    bench.publisher.last.done(Confirm.ACKED)
+
+    # Then nothing of it is held
+    assert (bench.claims.held_bytes, delivery.file) == (0, None)

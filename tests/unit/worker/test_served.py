@@ -44,6 +44,7 @@ def test_a_drain_counts_a_hand_out_against_the_job_that_ran_and_against_no_other
             broker=cast("Any", SimpleNamespace(consumer=lambda *_, **__: consumer)),
             settlement=desk.settlement,
             store=None,
+            claims=None,
             in_hand=desk.in_hand,
             metrics=desk.metrics,
             shutdown=Shutdown(),

@@ -14,8 +14,17 @@ from penstock.domain.delivery import Delivery
 from penstock.domain.outcome import Evidence, Outcome, OutcomeKind
 from penstock.domain.spent import NOTHING, Spent
 from penstock.domain.topology import Topology
+from penstock.memory_file import MemoryFile
+from penstock.wire.blob import Blob
 from penstock.wire.failure import Failure
-from penstock.wire.registry import MAX_ERROR_MESSAGE_BYTES, ErrorCode, ResultMode
+from penstock.wire.registry import (
+    BLOB_GRACE_MS,
+    BLOB_SETTLED_MS,
+    BLOB_TTL_MS,
+    MAX_ERROR_MESSAGE_BYTES,
+    ErrorCode,
+    ResultMode,
+)
 from penstock.worker import settlement as module
 from penstock.worker.in_hand import Meeting
 from penstock.worker.settlement import awaits, identity
@@ -635,3 +644,113 @@ def test_log_lines_name_a_job_by_these_fields() -> None:
         "attempt": 2,
         "traceparent": "00-a-b-01",
     }
+
+
+# ── long results and long bodies ────────────────────────────────────────────────────────────────────
+
+LONG = b"long " * 1000
+BLOB = Blob.of(LONG)
+CLAIM: dict[str, Any] = {"blob": Blob("ab" * 32, 5000), "body": b""}
+
+
+def complete_long(desk: Desk, **changes: Any) -> Delivery:
+    """A job has succeeded with a result that is too long for a message."""
+    delivery = desk.delivery(**changes)
+    outcome = Outcome(OutcomeKind.SUCCEEDED, b"", blob=BLOB, file=MemoryFile.holding(LONG))
+    desk.settlement.settle(delivery, outcome, Complete(b"", None, NOTHING))
+    return delivery
+
+
+def claimed(desk: Desk) -> dict[str, Any]:
+    """What the reply says of the result, which it does not have."""
+    reply = desk.publisher.last
+    assert (reply.exchange, reply.key, reply.body) == ("penstock.replies", "shop.web-1", b"")
+    return reply.headers
+
+
+def test_a_long_result_is_in_the_store_before_the_reply_names_it(desk: Desk) -> None:
+    # Given a long result
+    complete_long(desk, **REPLY)
+    (keep,) = desk.store.blobs.keeps
+    assert (keep.job_id, keep.blob, keep.body, keep.ttl_ms) == (JOB_ID, BLOB, LONG, BLOB_GRACE_MS)
+    assert desk.publisher.messages == []
+
+    # When it is kept, then the reply names it, and its confirm is the end
+    keep.done()
+    assert claimed(desk) == {"x-blob": BLOB.sha256, "x-blob-size": len(LONG)}
+    assert desk.channel.untouched
+    desk.publisher.last.done(Confirm.ACKED)
+    assert desk.channel.acked == [7]
+
+
+def test_a_long_result_that_is_only_stored_is_no_blob_afterwards(desk: Desk) -> None:
+    complete_long(desk, **STORED)
+    (put,) = desk.store.puts
+    assert (put.job_id, put.body, put.reply_to, put.as_blob) == (JOB_ID, LONG, "shop.web-1", False)
+    put.done(True)
+    assert desk.channel.acked == [7]
+    assert desk.publisher.messages == []
+
+
+def test_a_long_result_that_is_stored_and_replied_is_written_once(desk: Desk) -> None:
+    complete_long(desk, **BOTH)
+    (put,) = desk.store.puts
+    assert put.as_blob
+    put.done(True)
+    assert desk.store.blobs.keeps == []
+    assert claimed(desk)["x-blob"] == BLOB.sha256
+
+
+def test_an_earlier_result_is_replied_in_place_of_a_long_one(desk: Desk) -> None:
+    complete_long(desk, **BOTH)
+    desk.store.puts[0].done(False)
+    desk.store.finds[0].done(b"earlier")
+    assert desk.publisher.last.body == b"earlier"
+
+
+def test_a_long_result_that_was_found_is_replied_as_a_blob(desk: Desk) -> None:
+    desk.settlement.found_result(desk.delivery(**BOTH), LONG)
+    (keep,) = desk.store.blobs.keeps
+    assert (keep.blob, keep.body) == (BLOB, LONG)
+    keep.done()
+    assert claimed(desk)["x-blob-size"] == len(LONG)
+
+
+def test_a_long_result_that_nobody_awaits_goes_nowhere(desk: Desk) -> None:
+    complete_long(desk)
+    assert desk.channel.acked == [7]
+    assert (desk.store.puts, desk.store.blobs.keeps, desk.publisher.messages) == ([], [], [])
+
+
+def test_a_long_body_is_let_go_soon_after_its_job(desk: Desk) -> None:
+    complete(desk, **CLAIM)
+    assert desk.store.blobs.lifetimes == {(JOB_ID, "ab" * 32): BLOB_SETTLED_MS}
+
+
+def test_a_long_body_outlives_the_wait_for_the_next_attempt(desk: Desk) -> None:
+    # Given a job without a deadline, and one with
+    retry(desk, 60.0, **CLAIM)
+    lifetime_ms = desk.store.blobs.lifetimes.pop((JOB_ID, "ab" * 32))
+    assert lifetime_ms == pytest.approx(60_000 + BLOB_TTL_MS, abs=5000)
+    copy = desk.publisher.last
+    assert (copy.headers["x-blob"], copy.headers["x-blob-size"], copy.body) == ("ab" * 32, 5000, b"")
+
+    # Then that of the other lives as its producer said
+    retry(desk, 60.0, **CLAIM, deadline_ms=now_ms() + 120_000)
+    assert desk.store.blobs.lifetimes == {}
+
+
+def test_the_body_of_a_dead_job_is_kept_for_its_replay(desk: Desk) -> None:
+    fail(desk, DeadLetter(FAILURE, Spent(failures=1)), **CLAIM, **REPLY)
+    assert desk.publisher.last.headers["x-blob"] == "ab" * 32
+    desk.publisher.last.done(Confirm.ACKED)  # the dead copy
+    desk.publisher.last.done(Confirm.ACKED)  # the reply
+    assert desk.channel.acked == [7]
+    assert desk.store.blobs.lifetimes == {(JOB_ID, "ab" * 32): BLOB_TTL_MS}
+
+
+def test_what_a_requester_takes_travels_with_every_copy(desk: Desk) -> None:
+    retry(desk, max_result=5_000_000)
+    assert desk.publisher.last.headers["x-max-result"] == 5_000_000
+    retry(desk)
+    assert "x-max-result" not in desk.publisher.last.headers

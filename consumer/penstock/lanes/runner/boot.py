@@ -39,7 +39,7 @@ def load(target: str) -> Queue:
     return queue
 
 
-def boot(target: str, worker: str, max_body_bytes: int, contracts: str) -> Executor:
+def boot(target: str, worker: str, max_body_bytes: int, contracts: str, max_blob_bytes: int) -> Executor:
     """Import the queue and warm it up, in a child that is to run it; the arguments are those of a BOOT frame.
 
     Raises:
@@ -48,16 +48,20 @@ def boot(target: str, worker: str, max_body_bytes: int, contracts: str) -> Execu
     queue = load(target)
     for hook in queue.startup_hooks:
         hook()
-    return Executor(queue, Library(contracts), worker=worker, max_body_bytes=max_body_bytes)
+    return Executor(
+        queue, Library(contracts), worker=worker, max_body_bytes=max_body_bytes, max_blob_bytes=max_blob_bytes
+    )
 
 
-async def boot_async(target: str, worker: str, max_body_bytes: int, contracts: str) -> Executor:
+async def boot_async(target: str, worker: str, max_body_bytes: int, contracts: str, max_blob_bytes: int) -> Executor:
     """As `boot`, for start-up hooks that may be coroutine functions."""
     queue = load(target)
     for hook in queue.startup_hooks:
         if inspect.isawaitable(waiting := hook()):
             await waiting
-    return Executor(queue, Library(contracts), worker=worker, max_body_bytes=max_body_bytes)
+    return Executor(
+        queue, Library(contracts), worker=worker, max_body_bytes=max_body_bytes, max_blob_bytes=max_blob_bytes
+    )
 
 
 def describe(targets: Iterable[str], contracts: str) -> Iterator[QueueSpec]:

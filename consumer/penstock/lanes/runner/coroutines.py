@@ -4,39 +4,45 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from typing import Final
 
-from penstock.lanes.frames import Frame, Kind, Reader, pack
+from penstock.lanes.frames import Frame, Kind
 from penstock.lanes.runner.boot import boot_async
+from penstock.lanes.runner.channel import Channel
 from penstock.lanes.runner.execute import Executor
-
-_READ_BYTES: Final = 256 * 1024
 
 
 def run(parent: socket.socket) -> None:
     """Boot, say READY, begin jobs in their order and answer each when it ends; return when the parent closes."""
-    asyncio.run(_serve(parent))
+    asyncio.run(_serve(Channel(parent)))
 
 
-async def _serve(parent: socket.socket) -> None:
-    incoming, outgoing = await asyncio.open_connection(sock=parent)
-    reader, executor = Reader(), None
+async def _serve(channel: Channel) -> None:
+    executor: Executor | None = None
     jobs: set[asyncio.Task[None]] = set()
-    while data := await incoming.read(_READ_BYTES):
-        for frame in reader.feed(data):
+    while (frames := await _frames(channel)) is not None:
+        for frame in frames:
             if executor is None:
                 executor = await boot_async(*frame.meta)
-                outgoing.write(pack(Kind.READY, 0, []))
+                channel.send(Kind.READY, 0, [])
                 continue
             # The parent sends no more than may run at once.
-            job = asyncio.create_task(_answer(outgoing, executor, frame))
+            job = asyncio.create_task(_answer(channel, executor, frame))
             jobs.add(job)
             job.add_done_callback(jobs.discard)
     await asyncio.gather(*jobs)
-    await outgoing.drain()
 
 
-async def _answer(outgoing: asyncio.StreamWriter, executor: Executor, frame: Frame) -> None:
-    meta, body = await executor.run_coroutine(frame.meta, frame.body)
-    outgoing.write(pack(Kind.OUTCOME, frame.number, meta, body))
-    await outgoing.drain()
+async def _frames(channel: Channel) -> list[Frame] | None:
+    """As `Channel.frames`, while other tasks run."""
+    loop, readable = asyncio.get_running_loop(), asyncio.Event()
+    loop.add_reader(channel, readable.set)
+    try:
+        await readable.wait()
+    finally:
+        loop.remove_reader(channel)
+    return channel.frames()
+
+
+async def _answer(channel: Channel, executor: Executor, frame: Frame) -> None:
+    # The parent reads at once whatever comes, so that sending hardly holds the other tasks up.
+    channel.send(Kind.OUTCOME, frame.number, *await executor.run_coroutine(frame.meta, frame.body, frame.fd))

@@ -6,7 +6,7 @@ import time
 import traceback
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, TypeAlias
 
 from penstock.domain.binding import Binding, InvalidArgs
 from penstock.domain.command import Command
@@ -15,16 +15,24 @@ from penstock.domain.outcome import OutcomeKind
 from penstock.domain.retry import Reject
 from penstock.domain.task import other_version
 from penstock.lanes.runner import command
+from penstock.memory_file import MemoryFile
 from penstock.queue import Queue, Task
 from penstock.schema.binding import ContractBinding, bound
 from penstock.schema.library import Library
 from penstock.schema.misfit import Misfit
+from penstock.wire.blob import Blob
+from penstock.wire.codec import Body
+from penstock.wire.compression import compressed, is_compressed
 from penstock.wire.failure import Failure, WireError
 from penstock.wire.job import Job, decode_job
 from penstock.wire.registry import ErrorCode
 from penstock.wire.result import Result, encode_result
 
 _TRACEBACK_BYTES: Final = 8192
+
+
+#: Meta, body and file of an OUTCOME frame.
+Answer: TypeAlias = tuple[list[Any], bytes, MemoryFile | None]
 
 
 class Mirrors(NamedTuple):
@@ -37,6 +45,10 @@ class Mirrors(NamedTuple):
     deadline: int | None
     fence: int
     failures: int
+    #: Longest result that the requester takes, in bytes; 0: it has not said.
+    max_result: int = 0
+    #: SHA-256 of the body that came as a file; None: it came with the frame.
+    blob: str | None = None
 
 
 @dataclass(slots=True)
@@ -60,6 +72,7 @@ class _Attempt:
         clock: The same moment by the clock that measures.
         max_bytes: Longest body of a result.
         tries: Calls that were made in the slot.
+        compressed: Whether the body came compressed.
         ended: How it ended; None: it has not yet.
     """
 
@@ -69,6 +82,7 @@ class _Attempt:
     max_bytes: int
     tries: int = 0
     ended: _Ended | None = None
+    compressed: bool = False
     # Known once the body is read.
     job: Job = field(init=False)
     task: Task = field(init=False)
@@ -155,10 +169,13 @@ class Executor:
         queue: The queue with its code.
         library: Where the contracts of its tasks are.
         worker: The worker's name, written into results.
-        max_body_bytes: Longest body that is read or written.
+        max_body_bytes: Longest body that comes and goes in a frame.
+        max_blob_bytes: Longest body that comes and goes as a file. Defaults to that of a frame.
     """
 
-    def __init__(self, queue: Queue, library: Library, *, worker: str, max_body_bytes: int) -> None:
+    def __init__(
+        self, queue: Queue, library: Library, *, worker: str, max_body_bytes: int, max_blob_bytes: int = 0
+    ) -> None:
         self._tasks = queue.tasks
         self._bindings = {
             (task.spec.name, task.spec.version): bound(task, library) or task.binding
@@ -169,13 +186,19 @@ class Executor:
         self.width = queue.lane.width
         self._worker = worker
         self._max_body_bytes = max_body_bytes
+        self._max_blob_bytes = max_blob_bytes or max_body_bytes
 
-    def run(self, meta: list[Any], body: bytes) -> tuple[list[Any], bytes]:
-        """One attempt; returns the meta and the body of its OUTCOME frame.
+    def run(self, meta: list[Any], body: bytes, fd: int | None = None) -> Answer:
+        """One attempt; returns the meta, the body and the file of its OUTCOME frame.
 
         What user code raises is an outcome, never an exception here.
+
+        Args:
+            meta: That of its JOB frame.
+            body: That of its JOB frame.
+            fd: What came with it, owned from now on.
         """
-        attempt = self._begin(meta, body)
+        attempt = self._begin(meta, body, fd)
         if attempt.ended is None:
             try:
                 value = attempt.retrying()(attempt.call) if attempt.task.retry.in_slot else attempt.call()
@@ -184,9 +207,9 @@ class Executor:
                 attempt.ended = attempt.raised(error)
         return self._end(attempt)
 
-    async def run_coroutine(self, meta: list[Any], body: bytes) -> tuple[list[Any], bytes]:
+    async def run_coroutine(self, meta: list[Any], body: bytes, fd: int | None = None) -> Answer:
         """As `run`, for a task that is a coroutine function."""
-        attempt = self._begin(meta, body)
+        attempt = self._begin(meta, body, fd)
         if attempt.ended is None:
             try:
                 call = attempt.call_coroutine
@@ -199,11 +222,18 @@ class Executor:
                 attempt.ended = attempt.raised(error)
         return self._end(attempt)
 
-    def _begin(self, meta: list[Any], body: bytes) -> _Attempt:
+    def _begin(self, meta: list[Any], body: bytes, fd: int | None) -> _Attempt:
         """The attempt, ready to be called, or ended already."""
-        attempt = _Attempt(Mirrors(*meta), time.time(), time.perf_counter(), self._max_body_bytes)
+        mirrors = Mirrors(*meta)
+        attempt = _Attempt(mirrors, time.time(), time.perf_counter(), self._max_result_bytes(mirrors))
         try:
-            attempt.job = self._job(attempt.mirrors, body)
+            read, max_bytes = (
+                (body, self._max_body_bytes)
+                if mirrors.blob is None
+                else (_claimed(mirrors.blob, fd), self._max_blob_bytes)
+            )
+            attempt.compressed = is_compressed(read)
+            attempt.job = self._job(mirrors, read, max_bytes)
             attempt.task = self._task(attempt.job)
             self._in_time(attempt.job)
             attempt.binding = self._bindings[attempt.job.task, attempt.job.tv]
@@ -218,17 +248,30 @@ class Executor:
             attempt.ended = attempt.raised(error)
         return attempt
 
-    def _end(self, attempt: _Attempt) -> tuple[list[Any], bytes]:
+    def _max_result_bytes(self, mirrors: Mirrors) -> int:
+        """Longest result that both sides take; a requester that has not said takes what fits into a message."""
+        return min(mirrors.max_result or self._max_body_bytes, self._max_blob_bytes)
+
+    def _end(self, attempt: _Attempt) -> Answer:
         """The answer to the parent."""
         ended = attempt.ended
         assert ended is not None
         run_s = time.perf_counter() - attempt.clock
         result = self._encode(attempt, ended, run_s)
+        # Its own length decides, not the compressed one: of a message nobody inflates more than a message may hold.
+        in_file = len(result) > self._max_body_bytes
+        if attempt.compressed:
+            # Who sends a compressed body can read one.
+            result = compressed(result)
+        file = _filed(ended, result) if in_file else None
         answer: list[Any] = [ended.kind.value, int(run_s * 1e6)]
         if failure := ended.failure:
             said = (str(failure.code), failure.message, failure.retryable, failure.exc_type)
             answer += [*said, ended.delay_s, ended.trace, attempt.tries, dict(failure.details)]
-        return answer, result
+            return answer, b"", None
+        if file is None:
+            return answer, result, None
+        return [*answer, Blob.of(result).sha256], b"", file
 
     def _task(self, job: Job) -> Task:
         versions = self._tasks.get(job.task)
@@ -239,10 +282,11 @@ class Executor:
             raise _Refused(ErrorCode.UNSUPPORTED_TASK_VERSION, other_version(job.task, job.tv, versions))
         return task
 
-    def _job(self, mirrors: Mirrors, body: bytes) -> Job:
+    @staticmethod
+    def _job(mirrors: Mirrors, body: Body, max_bytes: int) -> Job:
         """The body, held against what AMQP said of it."""
         try:
-            job = decode_job(body, max_bytes=self._max_body_bytes)
+            job = decode_job(body, max_bytes=max_bytes)
         except WireError as error:
             raise _Refused(error.code, str(error)) from None
         for said, written, where in (
@@ -283,10 +327,32 @@ class Executor:
         binding = attempt.binding
         try:
             convert = binding.result if isinstance(binding, ContractBinding) else None
-            return encode_result(result, max_bytes=self._max_body_bytes, convert=convert)
+            return encode_result(result, max_bytes=attempt.max_bytes, convert=convert)
         except BaseException as error:  # noqa: BLE001 -- reading a value may run user code
             ended.kind, ended.failure = OutcomeKind.RAISED, _unfit(error)
             return b""
+
+
+def _claimed(sha256: str, fd: int | None) -> Body:
+    """The body that came as a file, once it is the one that was announced."""
+    if fd is None:
+        raise _Refused(ErrorCode.BLOB_UNAVAILABLE, "this child has no file descriptor left to receive the body")
+    file = MemoryFile(fd)
+    body = file.view()
+    file.close()
+    if Blob.of(body).sha256 != sha256:
+        raise _Refused(ErrorCode.BLOB_UNAVAILABLE, f"the stored body is not the one with the SHA-256 {sha256}")
+    return body
+
+
+def _filed(ended: _Ended, result: bytes) -> MemoryFile | None:
+    """A file with a result too long for a frame; None: there is no room, and that is how the attempt ended."""
+    try:
+        return MemoryFile.holding(result)
+    except OSError as error:
+        failure = Failure(code=ErrorCode.INTERNAL, message=f"the result cannot be handed over: {error}", retryable=True)
+        ended.kind, ended.failure = OutcomeKind.RAISED, failure
+        return None
 
 
 def _unfit(error: BaseException) -> Failure:

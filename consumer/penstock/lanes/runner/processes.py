@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import socket
-from typing import Final
 
-from penstock.lanes.frames import Kind, Reader, pack
+from penstock.lanes.frames import Kind
 from penstock.lanes.runner.boot import boot
+from penstock.lanes.runner.channel import Channel
 from penstock.lanes.runner.execute import Executor
-
-_READ_BYTES: Final = 256 * 1024
 
 
 def run(parent: socket.socket) -> None:
@@ -17,13 +15,11 @@ def run(parent: socket.socket) -> None:
 
     An outcome is sent before the next job starts, so that the parent knows which job a dead child was running.
     """
-    reader = Reader()
+    channel = Channel(parent)
     executor: Executor | None = None
-    while data := parent.recv(_READ_BYTES):
-        for frame in reader.feed(data):
-            if executor is not None:
-                meta, body = executor.run(frame.meta, frame.body)
-                parent.sendall(pack(Kind.OUTCOME, frame.number, meta, body))
-            else:
-                executor = boot(*frame.meta)
-                parent.sendall(pack(Kind.READY, 0, []))
+    for frame in channel:
+        if executor is not None:
+            channel.send(Kind.OUTCOME, frame.number, *executor.run(frame.meta, frame.body, frame.fd))
+        else:
+            executor = boot(*frame.meta)
+            channel.send(Kind.READY, 0, [])
