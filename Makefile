@@ -70,6 +70,7 @@ generate: setup  ## write what is generated: constants, contracts, Go clients
 	@$(BIN)/python contracts/tools/generate.py
 	@for queue in $(EXAMPLES); do $(BIN)/penstock contract export examples.tasks.$$queue:$$queue 2>/dev/null | grep ^written; done; true
 	@$(BIN)/penstock contract export tests.contract.kitchen:kitchen --contracts tests/contract/tasks | grep ^written; true
+	@$(BIN)/penstock contract asyncapi
 	@cd examples && $(BIN)/go generate ./clients
 	@cd producer_go && $(BIN)/go generate ./internal/contract
 

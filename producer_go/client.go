@@ -17,6 +17,7 @@ type Client struct {
 	publisher *confirm.Publisher
 	replies   *replies.Router
 	stored    *stored
+	blobs     blobs
 
 	close  sync.Once
 	closed error // of Close
@@ -38,6 +39,7 @@ func Open(ctx context.Context, options Options) (*Client, error) {
 		publisher: confirm.New(jobs),
 		replies:   replies.New(address, replyQueue),
 		stored:    newStored(options.Results, options.Namespace, address),
+		blobs:     blobs{options.Blobs, options.Namespace},
 	}
 	if err := c.publisher.Start(ctx); err != nil {
 		c.Close(ctx)

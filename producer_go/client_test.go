@@ -12,12 +12,14 @@ import (
 
 	penstock "github.com/penstock-mq/penstock/producer_go"
 	"github.com/penstock-mq/penstock/producer_go/internal/brokertest"
+	"github.com/penstock-mq/penstock/producer_go/redisresults"
 )
 
 // bundle is a client in a namespace of its own and a context that bounds the test.
 type bundle struct {
 	*brokertest.Broker
 	client *penstock.Client
+	store  *redisresults.Store // of withStore
 	ctx    context.Context
 }
 

@@ -26,10 +26,10 @@ func (c *Client) Enqueue(ctx context.Context, job Job) (*Handle, error) {
 	if err != nil {
 		return nil, err
 	}
-	if p.body, err = job.encode(c.options.MaxBodyBytes); err != nil {
+	p.job = &job
+	if err := p.encode(ctx); err != nil {
 		return nil, err
 	}
-	p.job = &job
 	if err := c.publisher.Publish(ctx, p.message); err != nil {
 		p.forget()
 		return nil, &EnqueueError{JobID: job.ID, Task: job.Task, Err: err}
@@ -42,9 +42,34 @@ type publication struct {
 	client  *Client
 	job     *Job
 	body    []byte
+	blob    *wire.Blob // nil: the body is in the message
 	began   time.Time
 	earlier int              // publications of which this client does not know: a job with an ID of the caller's may have some
 	pending *replies.Pending // nil: no reply is expected, or not yet
+}
+
+// encode makes the body. One that is too long for a message is put into the store, and the message names it.
+func (p *publication) encode(ctx context.Context) error {
+	options := p.client.options
+	body, err := p.job.encode(options)
+	if err != nil {
+		return err
+	}
+	// Its own length decides, not the compressed one: of a message nobody inflates more than a message may hold.
+	long := len(body) > options.MaxBodyBytes
+	if options.Compress {
+		body = wire.Compress(body)
+	}
+	if !long {
+		p.body = body
+		return nil
+	}
+	blob := wire.BlobOf(body)
+	p.blob = &blob
+	if err := p.client.blobs.put(ctx, p.job, blob, body); err != nil {
+		return &EnqueueError{JobID: p.job.ID, Task: p.job.Task, Err: err}
+	}
+	return nil
 }
 
 // message makes the message of one publication; repeats is how many went before whose outcome is not known.
@@ -88,6 +113,12 @@ func (p *publication) headers(repeats int) amqp.Table {
 	if !p.job.NotBefore.IsZero() {
 		headers[wire.HeaderNotBefore] = p.job.NotBefore.UnixMilli()
 	}
+	if p.blob != nil {
+		p.blob.Headers(headers)
+	}
+	if p.job.Result != NoResult && p.client.options.Blobs != nil {
+		headers[wire.HeaderMaxResult] = int64(p.client.options.longest())
+	}
 	if n := p.earlier + repeats; n > 0 {
 		headers[wire.HeaderRepeat] = int64(n)
 	}
@@ -99,7 +130,7 @@ func (p *publication) expect(ctx context.Context, insist bool) error {
 	if p.pending != nil {
 		select {
 		case <-p.pending.Done():
-			if _, err := p.pending.Body(); err != nil {
+			if _, err := p.pending.Reply(); err != nil {
 				return err
 			}
 			return confirm.ErrAccepted // only the confirm was lost: the job has been answered

@@ -173,6 +173,11 @@ func TestABodyThatIsTooLargeIsNotSent(t *testing.T) {
 	_, err := b.client.Enqueue(b.ctx, penstock.Job{Task: "q.f", Args: map[string]any{"x": make([]byte, 1000)}})
 
 	mustBe(t, err, penstock.ErrTooLarge)
+	for _, word := range []string{"bytes or more, the limit is 1000", "Options.Results", "67108864"} {
+		if !strings.Contains(err.Error(), word) {
+			t.Errorf("the error does not say %q: %v", word, err)
+		}
+	}
 }
 
 func TestTheLargestBodyArrives(t *testing.T) {

@@ -25,7 +25,8 @@ var (
 	// Enqueue it again with the ID of the [EnqueueError], and it is recognised as the same job.
 	ErrUnknown = fault.ErrUnknown
 
-	// ErrTooLarge is returned when the body is longer than [Options].MaxBodyBytes, or than the broker allows.
+	// ErrTooLarge is returned when the body is longer than [Options].MaxBodyBytes and there is no store for
+	// long bodies, when it is longer than MaxBlobBytes, or than the broker allows.
 	ErrTooLarge = fault.ErrTooLarge
 
 	// ErrTopology is returned when penstock's exchanges do not exist on the broker.

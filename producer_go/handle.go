@@ -42,7 +42,7 @@ func (h *Handle) Wait(ctx context.Context, out any) error {
 		if err != nil {
 			return fmt.Errorf("job %s: %w", h.id, err)
 		}
-		if result, err = readResult(h.id, body, h.client.options.MaxBodyBytes); err != nil {
+		if result, err = readResult(h.id, body, h.client.options.longest()); err != nil {
 			return err
 		}
 		h.result.Store(result)
@@ -73,12 +73,12 @@ func (h *Handle) await(ctx context.Context) ([]byte, error) {
 func (h *Handle) awaitReply(ctx context.Context) ([]byte, error) {
 	select {
 	case <-h.pending.Done():
-		return h.pending.Body()
+		return h.replied(ctx)
 	default:
 	}
 	select {
 	case <-h.pending.Done():
-		return h.pending.Body()
+		return h.replied(ctx)
 	case <-ctx.Done():
 		return nil, noResult(ctx, nil)
 	case <-h.client.replies.Lost(h.pending):
@@ -91,10 +91,19 @@ func (h *Handle) awaitReply(ctx context.Context) ([]byte, error) {
 	}
 	select {
 	case <-h.pending.Done():
-		return h.pending.Body()
+		return h.replied(ctx)
 	case <-ctx.Done():
 		return nil, noResult(ctx, ErrReplyLost)
 	}
+}
+
+// replied returns the result of the reply that has come, from the store where the reply only names it.
+func (h *Handle) replied(ctx context.Context) ([]byte, error) {
+	reply, err := h.pending.Reply()
+	if err != nil || reply.Blob == nil {
+		return reply.Body, err
+	}
+	return h.client.blobs.fetch(ctx, h.id, *reply.Blob)
 }
 
 // lateError is an [ErrNoResult] because of a context's end.

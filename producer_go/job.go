@@ -144,7 +144,7 @@ func answerTime(left time.Duration) time.Duration {
 }
 
 // encode returns the job's body. Its errors are *InvalidJobError and ErrTooLarge.
-func (j Job) encode(maxBytes int) ([]byte, error) {
+func (j Job) encode(options Options) ([]byte, error) {
 	envelope := &wire.Job{
 		ID: j.ID, Task: j.Task, Version: int64(j.Version), Args: j.Args, Meta: j.Meta, CreatedAt: time.Now().UnixMilli(),
 	}
@@ -152,10 +152,11 @@ func (j Job) encode(maxBytes int) ([]byte, error) {
 		deadline := j.Deadline.UnixMilli()
 		envelope.Deadline = &deadline
 	}
-	body, err := wire.EncodeJob(envelope, maxBytes)
+	body, err := wire.EncodeJob(envelope, options.longest())
 	if problem := (*wire.Error)(nil); errors.As(err, &problem) {
 		if problem.Code == wire.CodeTooLarge {
-			return nil, &EnqueueError{JobID: j.ID, Task: j.Task, Err: fmt.Errorf("%w: %s", ErrTooLarge, problem.Message)}
+			problem := fmt.Errorf("%w: %s%s", ErrTooLarge, problem.Message, options.roomHint())
+			return nil, &EnqueueError{JobID: j.ID, Task: j.Task, Err: problem}
 		}
 		return nil, &InvalidJobError{Code: problem.Code, Message: problem.Message}
 	}

@@ -23,6 +23,11 @@ type Options struct {
 	// store is not closed by the client.
 	Results ResultStore
 
+	// Blobs keeps bodies that are too long for a message, of jobs and of results. Defaults to Results, if that
+	// is a BlobStore, as the store of package redisresults is. Nil means that there are none: what is longer
+	// than MaxBodyBytes is [ErrTooLarge]. The workers must use the same store.
+	Blobs BlobStore
+
 	// Namespace is the first word of every exchange, queue and Redis key. Defaults to "penstock".
 	Namespace string
 
@@ -37,9 +42,17 @@ type Options struct {
 	// TLS is used with amqps. Nil means the URL's parameters and the system's authorities.
 	TLS *tls.Config
 
-	// MaxBodyBytes is the longest body of a job or a result. Defaults to 1 MiB, at most 16 MiB. Workers
-	// have a limit of their own.
+	// MaxBodyBytes is the longest body of a job or a result in a message. Defaults to 1 MiB, at most 16 MiB.
+	// Workers have a limit of their own.
 	MaxBodyBytes int
+
+	// MaxBlobBytes is the longest body of a job or a result in Blobs. Defaults to 64 MiB, at most 512 MiB.
+	// Workers have a limit of their own.
+	MaxBlobBytes int
+
+	// Compress lets bodies from 8 KiB be compressed with gzip, where they become shorter by that, and so the
+	// results of their jobs. It spares the broker and the network at the price of CPU time on both sides.
+	Compress bool
 
 	// ConfirmWindow is how many jobs may await the broker's answer at once; further calls of Enqueue wait
 	// for a place. Defaults to 1024; a place takes about 1 KiB. Whatever the window is, the bodies in it
@@ -63,6 +76,10 @@ func (o Options) withDefaults() Options {
 	o.Namespace = cmp.Or(o.Namespace, wire.Namespace)
 	o.Name = cmp.Or(o.Name, programName())
 	o.MaxBodyBytes = cmp.Or(o.MaxBodyBytes, wire.MaxBodyBytes)
+	o.MaxBlobBytes = cmp.Or(o.MaxBlobBytes, wire.MaxBlobBytes)
+	if store, both := o.Results.(BlobStore); both && o.Blobs == nil {
+		o.Blobs = store
+	}
 	o.ConfirmWindow = cmp.Or(o.ConfirmWindow, 1024)
 	o.DialTimeout = cmp.Or(o.DialTimeout, 10*time.Second)
 	o.WriteTimeout = cmp.Or(o.WriteTimeout, 10*time.Second)
@@ -92,6 +109,9 @@ func (o Options) validate() error {
 	if o.MaxBodyBytes < 1 || o.MaxBodyBytes > wire.HardMaxBodyBytes {
 		refuse("MaxBodyBytes %d is not in 1 to %d", o.MaxBodyBytes, wire.HardMaxBodyBytes)
 	}
+	if o.MaxBlobBytes < 1 || o.MaxBlobBytes > wire.HardMaxBlobBytes {
+		refuse("MaxBlobBytes %d is not in 1 to %d", o.MaxBlobBytes, wire.HardMaxBlobBytes)
+	}
 	if o.ConfirmWindow < 1 || o.ConfirmWindow > 65536 {
 		refuse("ConfirmWindow %d is not in 1 to 65536", o.ConfirmWindow)
 	}
@@ -105,6 +125,22 @@ func (o Options) validate() error {
 		return nil
 	}
 	return fmt.Errorf("%w: %w", ErrOptions, errors.Join(problems...))
+}
+
+// longest returns the longest body of a job or a result, whatever way it goes.
+func (o Options) longest() int {
+	if o.Blobs == nil {
+		return o.MaxBodyBytes
+	}
+	return max(o.MaxBodyBytes, o.MaxBlobBytes)
+}
+
+// roomHint says how longer bodies could be sent, if they could.
+func (o Options) roomHint() string {
+	if o.Blobs != nil {
+		return ""
+	}
+	return fmt.Sprintf("; with a store in Options.Results, bodies of up to %d bytes travel through Redis", o.MaxBlobBytes)
 }
 
 func (o Options) connection(purpose string) amqpconn.Config {

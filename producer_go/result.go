@@ -14,7 +14,7 @@ import (
 //
 // The store is asked after 5 ms, 10 ms and so on up to every 250 ms.
 func (c *Client) Result(ctx context.Context, id string, out any) error {
-	return c.stored.result(ctx, id, c.options.MaxBodyBytes, out)
+	return c.stored.result(ctx, id, c.options.longest(), out)
 }
 
 // FetchResult is [Client.Result] for a process that has no client, and so no connection to RabbitMQ. An empty
@@ -22,7 +22,7 @@ func (c *Client) Result(ctx context.Context, id string, out any) error {
 func FetchResult(ctx context.Context, store ResultStore, namespace, id string, out any) error {
 	s := newStored(store, cmp.Or(namespace, wire.Namespace), "")
 	defer s.cancel()
-	return s.result(ctx, id, wire.HardMaxBodyBytes, out)
+	return s.result(ctx, id, wire.HardMaxBlobBytes, out)
 }
 
 func (s *stored) result(ctx context.Context, id string, maxBytes int, out any) error {

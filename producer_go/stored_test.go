@@ -29,6 +29,7 @@ func withStore(t *testing.T) (*bundle, func(context.Context, string, string, []b
 	if err != nil {
 		t.Fatal(err)
 	}
+	b.store = store
 	b.client = b.open(t, func(o *penstock.Options) { o.Results = store })
 	return b, put
 }

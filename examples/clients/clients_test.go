@@ -16,6 +16,7 @@ import (
 	"time"
 
 	penstock "github.com/penstock-mq/penstock/producer_go"
+	"github.com/penstock-mq/penstock/producer_go/redisresults"
 	"github.com/penstock-mq/penstock/producer_go/typed"
 
 	"github.com/penstock-mq/penstock/examples/clients/algebra"
@@ -28,7 +29,7 @@ import (
 )
 
 // open returns a client of the broker whose worker runs the example tasks.
-func open(t *testing.T) (context.Context, *penstock.Client) {
+func open(t *testing.T, change ...func(*penstock.Options)) (context.Context, *penstock.Client) {
 	t.Helper()
 	url := os.Getenv("PENSTOCK_EXAMPLES_URL")
 	if url == "" {
@@ -36,7 +37,11 @@ func open(t *testing.T) (context.Context, *penstock.Client) {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	t.Cleanup(cancel)
-	client, err := penstock.Open(ctx, penstock.Options{URL: url, Namespace: os.Getenv("PENSTOCK_EXAMPLES_NAMESPACE")})
+	options := penstock.Options{URL: url, Namespace: os.Getenv("PENSTOCK_EXAMPLES_NAMESPACE")}
+	for _, c := range change {
+		c(&options)
+	}
+	client, err := penstock.Open(ctx, options)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -84,6 +89,35 @@ func TestAlgebra(t *testing.T) {
 	_, err := algebra.Solve(ctx, client, algebra.SolveArgs{A: typed.Matrix(2, 2, make([]float64, 4)), B: typed.Vector(1.0, 1.0)})
 	if !errors.Is(err, algebra.ErrSingular) {
 		t.Errorf("a singular matrix gave %v", err)
+	}
+}
+
+func TestEightMegabytesGoBothWaysThroughRedis(t *testing.T) {
+	const n = 1000
+	a := make([]float64, n*n) // 8 MB
+	for i := range n {
+		a[i*n+i] = float64(i + 1)
+	}
+	args := algebra.InverseArgs{A: typed.Matrix(n, n, a)}
+	store, err := redisresults.New(os.Getenv("PENSTOCK_REDIS_URL"))
+	if err != nil {
+		t.Skip(err)
+	}
+	defer store.Close()
+
+	for name, compress := range map[string]bool{"as they are": false, "compressed": true} {
+		ctx, client := open(t, func(o *penstock.Options) { o.Results, o.Compress = store, compress })
+		inverse := must[typed.Array[float64]](t)(algebra.Inverse(ctx, client, args))
+		if !slices.Equal(inverse.Shape, []int{n, n}) {
+			t.Fatalf("%s: a matrix of %v came back", name, inverse.Shape)
+		}
+		near(t, name+": the last of them", inverse.Data[n*n-1], 1.0/n, 1e-15)
+	}
+
+	ctx, client := open(t) // without Redis
+	_, err = algebra.Inverse(ctx, client, args)
+	if !errors.Is(err, penstock.ErrTooLarge) || !strings.Contains(err.Error(), "the limit is 1048576") {
+		t.Errorf("without Redis: %v", err)
 	}
 }
 

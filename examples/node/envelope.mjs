@@ -1,5 +1,7 @@
 // The envelope (PROFILE.md, section 2): what the body of a job and of a result holds, by contracts/envelope/v1.json.
 
+import { gunzipSync, inflateRawSync } from "node:zlib";
+
 import { decode, encode, ProfileError } from "./profile.mjs";
 import { contract, GRAMMARS, LIMITS } from "./registry.mjs";
 
@@ -44,7 +46,7 @@ function struct(schema, fields) {
 }
 
 function decodeEnvelope(kind, body, maxBytes) {
-  const fields = decode(body, maxBytes);
+  const fields = decode(inflated(body, maxBytes), maxBytes);
   if (kindOf(fields) !== "object") throw wrong("the body is not a map");
   if (kindOf(fields.v) !== "integer") throw wrong("v is not an integer");
   if (fields.v !== VERSION) throw new ProfileError("UNSUPPORTED_ENVELOPE", `v is ${fields.v}`);
@@ -53,6 +55,24 @@ function decodeEnvelope(kind, body, maxBytes) {
   if (needed && !(needed in fields)) throw wrong(`${needed} is missing`);
   if (ignored) delete fields[ignored];
   return known(SCHEMA[kind], fields, kind);
+}
+
+const GZIP_HEADER = 10;
+const GZIP_TRAILER = 8;
+
+/** Returns what a compressed body stands for: one gzip member without optional fields. */
+function inflated(body, maxBytes = LIMITS.MAX_BODY_BYTES) {
+  if (body[0] !== 0x1f || body[1] !== 0x8b) return body;
+  if (body[3] !== 0) throw wrong("the gzip body has optional fields");
+  try {
+    // By itself gunzip goes on with a second member, and passes over what is none.
+    const { engine } = inflateRawSync(body.subarray(GZIP_HEADER), { info: true, maxOutputLength: maxBytes });
+    if (engine.bytesWritten !== body.length - GZIP_HEADER - GZIP_TRAILER) throw wrong("the gzip body has another end");
+    return gunzipSync(body);
+  } catch (error) {
+    if (error.code === "ERR_BUFFER_TOO_LARGE") throw new ProfileError("TOO_LARGE", `P1: inflates to more than ${maxBytes}`);
+    throw error instanceof ProfileError ? error : wrong(`the gzip body is broken: ${error.message}`);
+  }
 }
 
 /** Returns the fields that the schema knows, each of them checked. */

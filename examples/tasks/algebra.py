@@ -27,3 +27,13 @@ def solve(a: Matrix, b: Vector) -> Vector:
         b: The right-hand sides.
     """
     return np.linalg.solve(a, b).astype(np.float64)
+
+
+@algebra.task(raises={"SINGULAR": np.linalg.LinAlgError}, contract="algebra.inverse")
+def inverse(a: Matrix) -> Matrix:
+    """Invert a matrix. A large one goes both ways through Redis, and nobody has to say so.
+
+    Args:
+        a: A square matrix.
+    """
+    return np.linalg.inv(a).astype(np.float64)

@@ -1,6 +1,7 @@
 package penstocktest_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"slices"
@@ -45,6 +46,7 @@ func conform(t *testing.T, open func(*testing.T) bench) {
 		test func(*suite)
 	}{
 		{"a value comes back", (*suite).value},
+		{"long values come back", (*suite).longValue},
 		{"what cannot travel fails", (*suite).cannotTravel},
 		{"a failure arrives whole", (*suite).failure},
 		{"a retryable failure is tried again", (*suite).retry},
@@ -132,6 +134,20 @@ func (s *suite) value() {
 	if !slices.Equal(out.X, in.X) || !out.At.Equal(in.At) || out.Name != nil {
 		s.t.Fatalf("got %+v", out)
 	}
+}
+
+func (s *suite) longValue() {
+	s.handle("q.echo", echo)
+	in := map[string][]byte{"x": bytes.Repeat([]byte("long"), wire.MaxBodyBytes)}
+	for _, mode := range []penstock.ResultMode{penstock.Reply, penstock.Stored, penstock.ReplyAndStored} {
+		var out map[string][]byte
+		s.mustNot(s.run(penstock.Job{Task: "q.echo", Args: in, Result: mode}, &out))
+		if !bytes.Equal(out["x"], in["x"]) {
+			s.t.Fatalf("%s: %d bytes came back", mode, len(out["x"]))
+		}
+	}
+	in["x"] = make([]byte, wire.MaxBlobBytes)
+	s.mustBe(s.run(penstock.Job{Task: "q.echo", Args: in}, nil), penstock.ErrTooLarge)
 }
 
 func (s *suite) cannotTravel() {

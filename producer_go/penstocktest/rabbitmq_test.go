@@ -99,7 +99,7 @@ func (r *real) tasks(tasks *double.Tasks) {
 				return body
 			}
 		}
-		body, err := wire.EncodeResult(tasks.Run(r.ctx, job, time.Now()), wire.HardMaxBodyBytes)
+		body, err := wire.EncodeResult(tasks.Run(r.ctx, job, time.Now(), wire.MaxBlobBytes), wire.HardMaxBlobBytes)
 		if err != nil {
 			r.t.Error(err)
 		}

@@ -1,4 +1,5 @@
-// Package redisresults reads stored results from Redis 6.2 or newer, or Valkey.
+// Package redisresults reads stored results from Redis 6.2 or newer, or Valkey, and keeps bodies there that are
+// too long for a message.
 //
 //	store, err := redisresults.New("redis://:secret@localhost:6379/0")
 //	defer store.Close()
@@ -22,10 +23,16 @@ import (
 // silence is how long a subscription may bring nothing before it is asked for a sign of life.
 const silence = 30 * time.Second
 
-// Store is a [penstock.ResultStore]. It is safe for concurrent use.
+// chunk is how many bytes go at once: neither Redis nor a connection stands still for a long value.
+const chunk = 1 << 20
+
+// Store is a [penstock.ResultStore] and a [penstock.BlobStore]. It is safe for concurrent use.
 type Store struct{ client *redis.Client }
 
-var _ penstock.ResultStore = (*Store)(nil)
+var (
+	_ penstock.ResultStore = (*Store)(nil)
+	_ penstock.BlobStore   = (*Store)(nil)
+)
 
 // New returns a store for redis://user:password@host:port/db, or rediss with TLS. Further parameters are
 // those of go-redis, for instance ?pool_size=20. It connects when it is first asked.
@@ -54,25 +61,58 @@ func (s *Store) Ping(ctx context.Context) error { return explain(s.client.Ping(c
 
 // Get returns the bytes under a key, or nil while there are none.
 func (s *Store) Get(ctx context.Context, key string) ([]byte, error) {
+	var body []byte
+	for {
+		part, err := cancelled(ctx, func() (string, error) {
+			return s.client.GetRange(ctx, key, int64(len(body)), int64(len(body)+chunk-1)).Result()
+		})
+		if err != nil {
+			return nil, err
+		}
+		body = append(body, part...)
+		if len(part) < chunk { // what is there does not change, but it may be gone
+			return body, nil
+		}
+	}
+}
+
+// Put keeps bytes under a key for so long.
+func (s *Store) Put(ctx context.Context, key string, body []byte, ttl time.Duration) error {
+	for at := 0; at < len(body); at += chunk {
+		part := body[at:min(at+chunk, len(body))]
+		_, err := cancelled(ctx, func() ([]redis.Cmder, error) {
+			// Together: what is cut off here must not stay for ever.
+			return s.client.TxPipelined(ctx, func(both redis.Pipeliner) error {
+				both.SetRange(ctx, key, int64(at), string(part))
+				both.PExpire(ctx, key, ttl)
+				return nil
+			})
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// cancelled calls Redis until ctx ends: go-redis heeds a context's deadline but not its cancellation. What is
+// left behind then ends with the timeouts of the URL, 3 s by default.
+func cancelled[T any](ctx context.Context, call func() (T, error)) (T, error) {
 	type answer struct {
-		body []byte
-		err  error
+		value T
+		err   error
 	}
 	answered := make(chan answer, 1)
-	// go-redis heeds a context's deadline but not its cancellation. What is left behind then ends with the
-	// read timeout of the URL, 3 s by default.
 	go func() {
-		body, err := s.client.Get(ctx, key).Bytes()
-		answered <- answer{body, err}
+		value, err := call()
+		answered <- answer{value, err}
 	}()
 	select {
 	case a := <-answered:
-		if errors.Is(a.err, redis.Nil) {
-			return nil, nil
-		}
-		return a.body, explain(a.err)
+		return a.value, explain(a.err)
 	case <-ctx.Done():
-		return nil, ctx.Err()
+		var none T
+		return none, ctx.Err()
 	}
 }
 

@@ -80,7 +80,7 @@ def test_a_file_of_vectors_keeps_the_schema(path: Path) -> None:
     for vector in content["vectors"]:
         kind = kind_of(vector)
         assert fits({"$ref": f"#/$defs/{kind}"}, vector), vector["name"]
-        assert path.stem.rpartition("_")[2] in (kind, "arguments"), vector["name"]
+        assert path.stem.rpartition("_")[2] in (kind, "arguments", f"{kind}s"), vector["name"]
     assert fits(SCHEMA, content)
 
 
@@ -95,6 +95,8 @@ def kind_of(vector: dict[str, Any]) -> str:
     good = vector.get("expect") == "ok"
     if "task" in vector:
         return "fits" if good else "misfit"
+    if "of" in vector:
+        return "name"
     return "delay" if "expect" not in vector else "valid" if good else "invalid"
 
 
@@ -102,11 +104,18 @@ def test_all_files_are_there_and_none_is_unknown() -> None:
     names = {str(path.relative_to(VECTORS).with_suffix("")) for path in FILES}
     kinds = ["job_invalid", "job_valid", "result_invalid", "result_valid"]
     envelopes = {f"{folder}/{kind}" for folder in ("envelope", "future") for kind in kinds}
-    assert names == {"backoff/delay", *envelopes, "profile/invalid", "profile/valid", "tasks/arguments"}
+    assert names == {
+        "backoff/delay",
+        *envelopes,
+        "profile/invalid",
+        "profile/valid",
+        "routing/names",
+        "tasks/arguments",
+    }
 
 
-def test_there_are_more_than_900_vectors() -> None:
-    assert sum(len(loaded(path)["vectors"]) for path in FILES) > 900
+def test_there_are_more_than_1000_vectors() -> None:
+    assert sum(len(loaded(path)["vectors"]) for path in FILES) > 1000
 
 
 GOOD = {"name": "n", "hex": "c0", "expect": "ok", "value": None, "canonical": True}

@@ -13,8 +13,10 @@ import pytest
 from msgpack import Timestamp
 
 from penstock.wire.codec import decode, encode
+from penstock.wire.compression import inflated
 from penstock.wire.failure import Failure, WireError
 from penstock.wire.job import Job, decode_job, encode_job
+from penstock.wire.registry import MAX_BODY_BYTES
 from penstock.wire.result import Result, decode_result, encode_result
 
 VECTORS = Path(__file__).parents[2] / "contracts" / "vectors"
@@ -154,6 +156,8 @@ def names_the_rule(message: str, rule: str) -> bool:
     """Whether the message names the rule of the profile or the field of the envelope."""
     if rule == "order":
         return True  # the code tells which check came first
+    if rule == "gzip":
+        return "gzip" in message
     if rule.startswith("P"):
         return f"(rule {rule} of the profile)" in message
     return message.startswith(f"{rule} ") or (rule == "v" and "envelope has version" in message)
@@ -168,7 +172,7 @@ def names_the_rule(message: str, rule: str) -> bool:
     ],
 )
 def test_a_valid_body_cut_off_anywhere_is_refused(vector: dict[str, Any]) -> None:
-    body = joined(vector["hex"])
+    body = bytes(inflated(joined(vector["hex"]), max_bytes=MAX_BODY_BYTES))
     ends = range(len(body)) if len(body) < 400 else (1, 2, 3, 4, 5, 6, len(body) // 2, len(body) - 2, len(body) - 1)
     for end in ends:
         with pytest.raises(WireError):

@@ -10,6 +10,7 @@ from typing import Any, Self
 import pika
 
 from penstock.domain.topology import Topology
+from penstock.wire.blob import Blob
 from penstock.wire.job import Job, encode_job
 from penstock.wire.result import Result, decode_result
 
@@ -34,6 +35,7 @@ class Producer:
         self.channel = self._connection.channel()
         self.channel.confirm_delivery()
         self._replies: dict[str, list[Result]] = {}
+        self._claims: dict[str, Blob] = {}
         self._consuming = False
 
     def __enter__(self) -> Self:
@@ -96,6 +98,11 @@ class Producer:
         self._connection.process_data_events(time_limit=0)
         return self._replies.get(job_id, [])
 
+    def claim(self, job_id: str) -> Blob | None:
+        """The blob that a reply has named so far."""
+        self._connection.process_data_events(time_limit=0)
+        return self._claims.get(job_id)
+
     def depth(self, queue: str) -> int:
         """Messages that are ready in a queue, by its name without the namespace."""
         return int(self.channel.queue_declare(self.topology.name(queue), passive=True).method.message_count)
@@ -115,4 +122,7 @@ class Producer:
         self.channel.basic_consume(queue, self._on_reply, auto_ack=True)
 
     def _on_reply(self, _: Any, __: Any, properties: Any, body: bytes) -> None:
-        self._replies.setdefault(properties.correlation_id, []).append(decode_result(body))
+        if blob := Blob.named_by(properties.headers or {}):
+            self._claims[properties.correlation_id] = blob
+        else:
+            self._replies.setdefault(properties.correlation_id, []).append(decode_result(body))

@@ -144,6 +144,14 @@ def count(path: str) -> int:
     return len(Path(path).read_text())
 
 
+@t.task(retry=Retry(attempts=2, base=0.1, jitter="none"))
+def second_time(value: Any, good: bool) -> Any:
+    """Fails at first, and again unless it is good; gives back what it got."""
+    if current_job().attempt == 1 or not good:
+        raise OSError("not yet")
+    return value
+
+
 @t.task
 def unfit() -> object:
     return object()

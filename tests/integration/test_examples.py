@@ -13,11 +13,12 @@ from tests.helpers.worker import ROOT, WorkerProcess
 QUEUES = ("algebra", "inference", "learning", "pictures", "frames", "texts", "dates")
 
 
-def test_every_example_task_can_be_called_from_go(amqp_url: str, tmp_path: Path) -> None:
+def test_every_example_task_can_be_called_from_go(amqp_url: str, redis_url: str, tmp_path: Path) -> None:
     with namespace(amqp_url, QUEUES) as topology:
         # Given a worker of all examples
         targets = [f"examples.tasks.{queue}:{queue}" for queue in QUEUES]
-        worker = WorkerProcess(tmp_path / "worker.log", *targets, "--namespace", topology.namespace)
+        options = ("--namespace", topology.namespace, "--redis-url", redis_url)
+        worker = WorkerProcess(tmp_path / "worker.log", *targets, *options)
         try:
             worker.await_ready()
 
@@ -28,6 +29,7 @@ def test_every_example_task_can_be_called_from_go(amqp_url: str, tmp_path: Path)
                 env={
                     **os.environ,
                     "PENSTOCK_EXAMPLES_URL": amqp_url,
+                    "PENSTOCK_REDIS_URL": redis_url,
                     "PENSTOCK_EXAMPLES_NAMESPACE": topology.namespace,
                 },
                 capture_output=True,
@@ -40,7 +42,7 @@ def test_every_example_task_can_be_called_from_go(amqp_url: str, tmp_path: Path)
 
     # Then all pass, and none was skipped
     assert done.returncode == 0, done.stdout + done.stderr
-    assert len(re.findall("^--- PASS", done.stdout, re.MULTILINE)) == 8
+    assert len(re.findall("^--- PASS", done.stdout, re.MULTILINE)) == 9
     assert "SKIP" not in done.stdout
 
 

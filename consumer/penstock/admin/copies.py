@@ -8,12 +8,15 @@ from typing import Any, Final
 from penstock.admin.dead_job import DeadJob
 from penstock.wire.registry import (
     HEADER_ATTEMPT,
+    HEADER_BLOB,
+    HEADER_BLOB_SIZE,
     HEADER_CONTRACT,
     HEADER_DEADLINE,
     HEADER_EDITED_AT,
     HEADER_ERROR_CODE,
     HEADER_ERROR_MESSAGE,
     HEADER_FAILED_AT,
+    HEADER_MAX_RESULT,
     HEADER_REPLAYS,
     HEADER_RESULT_MODE,
     HEADER_TASK_VERSION,
@@ -26,7 +29,16 @@ from penstock.wire.registry import (
 #: What the broker writes into the headers. RabbitMQ 3.10 drops a message whose target it finds in a copied x-death.
 _BROKERS: Final = ("x-death", "x-first-death-", "x-last-death-", "x-delivery-count", "x-acquired-count", "CC", "BCC")
 #: What a replayed job still has of its first life.
-_REPLAYED: Final = (HEADER_TRACEPARENT, HEADER_TRACESTATE, HEADER_CONTRACT, HEADER_TASK_VERSION, HEADER_DEADLINE)
+_REPLAYED: Final = (
+    HEADER_TRACEPARENT,
+    HEADER_TRACESTATE,
+    HEADER_CONTRACT,
+    HEADER_TASK_VERSION,
+    HEADER_DEADLINE,
+    HEADER_BLOB,
+    HEADER_BLOB_SIZE,
+    HEADER_MAX_RESULT,
+)
 #: A replay reports to the operator, and in Redis to whoever knows the id.
 _REPLAY_MODES: Final = {
     ResultMode.NONE: ResultMode.REPLY,

@@ -9,6 +9,7 @@ from hashlib import sha256
 from typing import Any, Final
 
 from penstock.broker.dead_queue import Held
+from penstock.wire.blob import Blob
 from penstock.wire.headers import int_header, is_job_id, is_task, job_id_time_ms, queue_of, str_header
 from penstock.wire.registry import (
     HEADER_ATTEMPT,
@@ -74,7 +75,8 @@ class DeadJob:
         contract: Hash of the contract; None: not said.
         traceparent: W3C trace context; None: not said.
         exchange: The exchange through which it came to its end.
-        size: Bytes of its body.
+        size: Bytes of its body, as it travels.
+        blob: Its body, when that lies in Redis; None: the message has it.
     """
 
     name: str
@@ -105,6 +107,7 @@ class DeadJob:
     traceparent: str | None
     exchange: str
     size: int
+    blob: Blob | None
 
 
 def read(held: Held, *, queue: str, return_exchange: str) -> DeadJob:
@@ -125,6 +128,7 @@ def read(held: Held, *, queue: str, return_exchange: str) -> DeadJob:
         task, exchange = death.task(return_exchange), death.exchange
     code = str_header(headers, HEADER_ERROR_CODE) or (death.code if death else "?")
     reply_to = properties.reply_to
+    blob = Blob.named_by(headers)
     mode = _MODES.get(str_header(headers, HEADER_RESULT_MODE) or "")
     return DeadJob(
         name=job_id if proper else f"~{sha256(held.body).hexdigest()[:12]}",
@@ -154,7 +158,8 @@ def read(held: Held, *, queue: str, return_exchange: str) -> DeadJob:
         contract=str_header(headers, HEADER_CONTRACT),
         traceparent=str_header(headers, HEADER_TRACEPARENT),
         exchange=exchange,
-        size=len(held.body),
+        size=len(held.body) if blob is None else blob.size,
+        blob=blob,
     )
 
 

@@ -19,6 +19,7 @@ from penstock.admin.view import to_json
 from penstock.broker.dead_queue import DeadQueue, Held, Look
 from penstock.broker.session import Session
 from penstock.wire.codec import decode
+from penstock.wire.compression import inflated
 from penstock.wire.failure import WireError
 from penstock.wire.registry import HARD_MAX_BODY_BYTES, NAMESPACE
 
@@ -148,7 +149,7 @@ def record(found: Found) -> dict[str, Any]:
     """Everything of a job, as JSON: enough to publish it again, and to read it."""
     held, properties = found.held, found.held.properties
     names = ("type", "message_id", "correlation_id", "reply_to", "user_id", "priority", "content_type", "timestamp")
-    decoded, problem = decoded_body(held.body)
+    decoded, problem = decoded_body(found)
     return {
         **summary(found.job),
         "routing_key": held.routing_key,
@@ -160,10 +161,14 @@ def record(found: Found) -> dict[str, Any]:
     }
 
 
-def decoded_body(body: bytes) -> tuple[Any, str | None]:
-    """What a body holds, or why it cannot be read."""
+def decoded_body(found: Found) -> tuple[Any, str | None]:
+    """What a job's body holds, or why it cannot be read."""
+    if found.job.blob is not None:
+        return None, f"it lies in Redis, SHA-256 {found.job.blob.sha256}"
+    body = found.held.body
+    most = max(len(body), HARD_MAX_BODY_BYTES)
     try:
-        return decode(body, max_bytes=max(len(body), HARD_MAX_BODY_BYTES)), None
+        return decode(inflated(body, max_bytes=most), max_bytes=most), None
     except WireError as error:
         return None, f"{error.code}: {error}"
 

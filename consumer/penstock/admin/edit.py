@@ -11,6 +11,7 @@ from penstock.domain.binding import misfit
 from penstock.domain.task import QueueSpec
 from penstock.errors import DataError
 from penstock.wire.codec import decode
+from penstock.wire.compression import inflated
 from penstock.wire.failure import WireError
 from penstock.wire.job import Job, decode_job, encode_job
 from penstock.wire.registry import HARD_MAX_BODY_BYTES, MAX_BODY_BYTES
@@ -23,12 +24,12 @@ class Draft:
     Attributes:
         job: What its body says.
         dropped: Fields of its body that this version of penstock does not know and cannot keep.
-        size: Bytes of its body.
+        body: Its body, inflated.
     """
 
     job: Job
     dropped: tuple[str, ...]
-    size: int
+    body: bytes
 
 
 def draft(dead: DeadJob, body: bytes) -> Draft:
@@ -37,7 +38,10 @@ def draft(dead: DeadJob, body: bytes) -> Draft:
     Raises:
         DataError: It cannot be read, or is the body of another job: nothing good would come of changing it.
     """
+    if dead.blob is not None:
+        raise DataError(f"job {dead.name} cannot be edited: its body of {dead.size} bytes lies in Redis; discard it")
     try:
+        body = bytes(inflated(body, max_bytes=max(len(body), HARD_MAX_BODY_BYTES)))
         job = decode_job(body, max_bytes=max(len(body), HARD_MAX_BODY_BYTES))
     except WireError as error:
         raise DataError(f"job {dead.name} cannot be edited: {error.code}: {error}; export or discard it") from error
@@ -48,7 +52,7 @@ def draft(dead: DeadJob, body: bytes) -> Draft:
         )
     fields = decode(body, max_bytes=max(len(body), HARD_MAX_BODY_BYTES))
     known = {"v", "kind", *Job.__dataclass_fields__}
-    return Draft(job=job, dropped=tuple(sorted(fields.keys() - known)), size=len(body))
+    return Draft(job=job, dropped=tuple(sorted(fields.keys() - known)), body=body)
 
 
 def changed(of: Draft, *, args: Mapping[str, Any] | None = None, deadline_ms: int | None) -> tuple[Job, bytes]:
@@ -64,7 +68,7 @@ def changed(of: Draft, *, args: Mapping[str, Any] | None = None, deadline_ms: in
     """
     job = replace(of.job, args=of.job.args if args is None else args, deadline=deadline_ms)
     try:
-        return job, encode_job(job, max_bytes=max(of.size, MAX_BODY_BYTES))
+        return job, encode_job(job, max_bytes=max(len(of.body), MAX_BODY_BYTES))
     except WireError as error:
         raise DataError(f"job {job.id} stays as it was: {error.code}: {error}") from error
 

@@ -7,7 +7,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 
 from penstock.admin import copies
 from penstock.admin.dead_job import DeadJob
@@ -17,9 +17,10 @@ from penstock.broker.dead_queue import like
 from penstock.broker.ports import Confirm
 from penstock.errors import DeniedError, UnavailableError, UsageError
 from penstock.settings import default_instance
+from penstock.wire.blob import Blob
 from penstock.wire.failure import WireError
 from penstock.wire.headers import is_reply_to
-from penstock.wire.registry import HARD_MAX_BODY_BYTES
+from penstock.wire.registry import HARD_MAX_BLOB_BYTES, HARD_MAX_BODY_BYTES
 from penstock.wire.result import decode_result
 
 #: Longest time for which dead jobs are held, in seconds: brokers close a channel that holds a message for 30 minutes.
@@ -221,7 +222,7 @@ class Replay:
         if body is None:
             return True
         try:
-            if decode_result(body, max_bytes=HARD_MAX_BODY_BYTES).error is None:
+            if decode_result(body, max_bytes=HARD_MAX_BLOB_BYTES).error is None:
                 return False
         except WireError:
             pass  # nobody can read it, so it is no answer
@@ -230,19 +231,23 @@ class Replay:
 
     # ── fates ───────────────────────────────────────────────────────────────────────────────────
 
-    def _on_reply(self, body: bytes) -> None:
+    def _on_reply(self, properties: Any, body: bytes) -> None:
         """Note how a job ended. That may come before the broker has confirmed the job; the first answer counts."""
-        try:
-            result = decode_result(body, max_bytes=HARD_MAX_BODY_BYTES)
-        except WireError:
-            return  # no worker's answer
-        if self.report.ended(result.job_id):
+        job_id, error = str(properties.correlation_id), None
+        # What is too long for a message is the value of a success: errors are short.
+        if Blob.named_by(properties.headers or {}) is None:
+            try:
+                result = decode_result(body, max_bytes=HARD_MAX_BODY_BYTES)
+            except WireError:
+                return  # no worker's answer
+            job_id, error = result.job_id, result.error
+        if self.report.ended(job_id):
             return
-        if result.error is None:
-            self.report.succeeded.add(result.job_id)
+        if error is None:
+            self.report.succeeded.add(job_id)
         else:
-            self.report.failed[result.job_id] = result.error
-        self._running.discard(result.job_id)
+            self.report.failed[job_id] = error
+        self._running.discard(job_id)
         self._heard.set()
 
     def _on_lost(self) -> None:

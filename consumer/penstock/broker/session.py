@@ -19,7 +19,7 @@ _CONNECT_S: Final = 10.0
 _ANSWER_S: Final = 30.0
 _NOT_FOUND, _ACCESS_REFUSED = 404, 403
 
-OnReply = Callable[[bytes], None]
+OnReply = Callable[[Any, bytes], None]
 
 
 class Session:
@@ -174,7 +174,7 @@ class Session:
 
         Args:
             instance: The queue is `reply.<user>.<instance>`.
-            on_reply: Called with the body of each reply.
+            on_reply: Called with the properties and the body of each reply.
             on_lost: Called when no more replies will come.
 
         Raises:
@@ -189,7 +189,7 @@ class Session:
             lambda callback: channel.queue_declare(queue, exclusive=True, callback=callback),
             lambda callback: channel.queue_bind(queue, self.topology.name("replies"), reply_to, callback=callback),
             lambda callback: channel.basic_consume(
-                queue, lambda *message: on_reply(message[-1]), auto_ack=True, callback=callback
+                queue, lambda *message: on_reply(*message[-2:]), auto_ack=True, callback=callback
             ),
         )
         for step in steps:

@@ -37,7 +37,7 @@ def edit(options: argparse.Namespace) -> int:
     deadline_ms = _new_deadline(options, of)
     job, body = changed(of, args=args, deadline_ms=deadline_ms)
     checked = _check(options, job)
-    if body == before.held.body:
+    if body == of.body:
         print(f"job {job.id}: nothing changed; {checked}")
         return Exit.OK
     asyncio.run(_replace(options, before, body, deadline_ms))

@@ -118,7 +118,7 @@ def _when(ms: int | None) -> str:
 
 
 def _body(found: Found) -> Iterator[str]:
-    value, problem = decoded_body(found.held.body)
+    value, problem = decoded_body(found)
     size = f"{found.job.size} bytes"
     if problem is not None:
         yield f"body        {size}, which cannot be read: {one_line(problem)}"

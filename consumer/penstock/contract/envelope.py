@@ -96,6 +96,21 @@ _HEADERS: Final = {
             "minimum": 1,
             "description": "How often the job was published before without a known outcome.",
         },
+        registry.HEADER_BLOB: {
+            "type": "string",
+            "pattern": f"^{registry.GRAMMAR_SHA256}$",
+            "description": "The body is empty and lies in Redis: its SHA-256.",
+        },
+        registry.HEADER_BLOB_SIZE: {
+            "type": "integer",
+            "minimum": 1,
+            "description": "Bytes of the body in Redis.",
+        },
+        registry.HEADER_MAX_RESULT: {
+            "type": "integer",
+            "minimum": 1,
+            "description": "Longest result in bytes that the requester takes; a long one lies in Redis.",
+        },
         registry.HEADER_TRACEPARENT: {"type": "string", "description": "W3C trace context."},
         registry.HEADER_TRACESTATE: {"type": "string", "description": "W3C trace context."},
     },

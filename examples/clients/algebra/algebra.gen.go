@@ -10,6 +10,28 @@ import (
 	"github.com/penstock-mq/penstock/producer_go/typed"
 )
 
+// Inverse runs the task algebra.inverse, version 1, and waits for its result.
+//
+// Invert a matrix. A large one goes both ways through Redis, and nobody has to say so.
+func Inverse(ctx context.Context, client *penstock.Client, args InverseArgs) (typed.Array[float64], error) {
+	return InverseTask.Call(ctx, client, args)
+}
+
+// EnqueueInverse enqueues the task algebra.inverse, version 1, and does not wait. Nil options are right for
+// most.
+func EnqueueInverse(ctx context.Context, client *penstock.Client, args InverseArgs, options *typed.Options) (*typed.Handle[typed.Array[float64]], error) {
+	return InverseTask.Enqueue(ctx, client, args, options)
+}
+
+// InverseTask is the task algebra.inverse, version 1, with its types.
+var InverseTask = typed.Task[InverseArgs, typed.Array[float64]]{
+	Name:     "algebra.inverse",
+	Version:  1,
+	Contract: "17b2a096c985b9c4",
+	Args:     typed.Codec[InverseArgs]{Validate: (*InverseArgs).validate, Encode: (*InverseArgs).encode, Decode: (*InverseArgs).decode},
+	Result:   typed.Codec[typed.Array[float64]]{Validate: validateInverseResult, Encode: encodeInverseResult, Decode: decodeInverseResult},
+}
+
 // Norm runs the task algebra.norm, version 1, and waits for its result.
 //
 // Norm of a vector, or Frobenius norm of a matrix.
@@ -54,7 +76,48 @@ var SolveTask = typed.Task[SolveArgs, typed.Array[float64]]{
 
 // ErrSingular is what errors.Is finds in the error of a job that ended with the code SINGULAR. Generic
 // Python-exception-derived object raised by linalg functions.
-var ErrSingular error = &penstock.RemoteError{Code: "SINGULAR", Task: "algebra.solve"}
+var ErrSingular error = &penstock.RemoteError{Code: "SINGULAR"}
+
+// InverseArgs are the arguments of the task algebra.inverse, version 1.
+type InverseArgs struct {
+	// A square matrix. 2 dimensions.
+	A typed.Array[float64]
+}
+
+// Validate returns a *typed.InvalidError when a value breaks its contract.
+func (v InverseArgs) Validate() error { return v.validate().Err() }
+
+func (v InverseArgs) validate() *typed.InvalidError {
+	if err := v.A.Check(typed.ArrayBounds{NDim: 2, MinItems: 0, MaxItems: -1, NonFinite: false}); err != nil {
+		return err.In("a")
+	}
+	return nil
+}
+
+func (v InverseArgs) encode(e *typed.Encoder) {
+	e.Map(1)
+	e.Key("a")
+	v.A.Encode(e)
+	e.Close()
+}
+
+func (v *InverseArgs) decode(d *typed.Decoder) {
+	var has [1]bool
+	for range max(d.Map(), 0) {
+		switch key := d.Key(); key {
+		case "a":
+			has[0] = true
+			d.Property(key)
+			v.A = typed.DecodeArray[float64](d)
+			d.Leave()
+		default:
+			d.Unknown(key)
+		}
+	}
+	if !has[0] {
+		d.Missing("a")
+	}
+}
 
 // NormArgs are the arguments of the task algebra.norm, version 1.
 type NormArgs struct {
@@ -174,6 +237,21 @@ func (v *SolveArgs) decode(d *typed.Decoder) {
 	if !has[1] {
 		d.Missing("b")
 	}
+}
+
+func validateInverseResult(v *typed.Array[float64]) *typed.InvalidError {
+	if err := (*v).Check(typed.ArrayBounds{NDim: 2, MinItems: 0, MaxItems: -1, NonFinite: false}); err != nil {
+		return err
+	}
+	return nil
+}
+
+func encodeInverseResult(v *typed.Array[float64], e *typed.Encoder) {
+	(*v).Encode(e)
+}
+
+func decodeInverseResult(v *typed.Array[float64], d *typed.Decoder) {
+	*v = typed.DecodeArray[float64](d)
 }
 
 func validateNormResult(v *float64) *typed.InvalidError {

@@ -11,6 +11,12 @@ import (
 	"github.com/penstock-mq/penstock/producer_go/typed"
 )
 
+// FakeInverse answers the jobs of algebra.inverse, version 1, with f. Arguments and results pass the
+// contract.
+func FakeInverse(double *penstocktest.Double, f func(ctx context.Context, args algebra.InverseArgs) (typed.Array[float64], error)) {
+	penstocktest.HandleTask(double, &algebra.InverseTask, f)
+}
+
 // FakeNorm answers the jobs of algebra.norm, version 1, with f. Arguments and results pass the contract.
 func FakeNorm(double *penstocktest.Double, f func(ctx context.Context, args algebra.NormArgs) (float64, error)) {
 	penstocktest.HandleTask(double, &algebra.NormTask, f)

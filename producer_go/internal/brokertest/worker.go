@@ -64,13 +64,16 @@ type worker struct {
 // handle ends in an ack whatever happens: tests look at what arrives.
 func (w *worker) handle(d amqp.Delivery) {
 	defer d.Ack(false)
-	job, err := wire.DecodeJob(d.Body, wire.HardMaxBodyBytes)
+	body := d.Body
+	if blob := wire.NamedBlob(d.Headers); blob != nil {
+		body = w.broker.Blob(d.MessageId, *blob)
+	}
+	job, err := wire.DecodeJob(body, wire.HardMaxBlobBytes)
 	if err != nil {
 		w.broker.t.Errorf("the worker got a bad job: %v", err)
 		return
 	}
-	body := w.answer(job, d)
-	if body == nil {
+	if body = w.answer(job, d); body == nil {
 		return
 	}
 	mode := d.Headers[wire.HeaderResultMode]
@@ -82,7 +85,7 @@ func (w *worker) handle(d amqp.Delivery) {
 		}
 	}
 	if mode == wire.ResultReply || mode == wire.ResultReplyAndStored {
-		w.ch.Publish(w.broker.Name(wire.ExchangeReplies), d.ReplyTo, false, false, Reply(job.ID, body))
+		w.ch.Publish(w.broker.Name(wire.ExchangeReplies), d.ReplyTo, false, false, w.broker.reply(job.ID, body))
 	}
 }
 
@@ -91,11 +94,29 @@ func ResultOf(b *Broker, job *wire.Job, r *wire.Result) []byte {
 	b.t.Helper()
 	r.JobID, r.Task, r.Version, r.Worker, r.Attempt = job.ID, job.Task, job.Version, "tester", max(1, r.Attempt)
 	r.FinishedAt = time.Now().UnixMilli()
-	body, err := wire.EncodeResult(r, wire.HardMaxBodyBytes)
+	body, err := wire.EncodeResult(r, wire.HardMaxBlobBytes)
 	if err != nil {
 		b.t.Errorf("the worker cannot encode its result: %v", err)
 	}
 	return body
+}
+
+// reply is the message around a result, which it only names if it is too long.
+func (b *Broker) reply(jobID string, body []byte) amqp.Publishing {
+	if len(body) <= wire.MaxBodyBytes {
+		return Reply(jobID, body)
+	}
+	blob := wire.BlobOf(body)
+	b.PutBlob(jobID, blob, body)
+	return Claim(jobID, blob)
+}
+
+// Claim is the message of a result that lies in the store.
+func Claim(jobID string, blob wire.Blob) amqp.Publishing {
+	message := Reply(jobID, nil)
+	message.Headers = amqp.Table{}
+	blob.Headers(message.Headers)
+	return message
 }
 
 // Reply is the message around a result.

@@ -9,6 +9,7 @@ import (
 
 	"github.com/penstock-mq/penstock/producer_go/internal/confirm"
 	"github.com/penstock-mq/penstock/producer_go/internal/fault"
+	"github.com/penstock-mq/penstock/producer_go/internal/replies"
 	"github.com/penstock-mq/penstock/producer_go/internal/wire"
 )
 
@@ -151,7 +152,11 @@ func (b *Broker) disconnect() {
 
 // publish takes a message, or says why not.
 func (b *Broker) publish(namespace string, m confirm.Message) error {
-	job, err := wire.DecodeJob(m.Body, wire.HardMaxBodyBytes)
+	body := m.Body
+	if blob := wire.NamedBlob(m.Headers); blob != nil {
+		body, _ = b.Store.Get(b.ctx, blob.Key(namespace, m.MessageId))
+	}
+	job, err := wire.DecodeJob(body, wire.HardMaxBlobBytes)
 	if err != nil {
 		return fmt.Errorf("%w: %w", fault.ErrRefused, err) // the encoder writes no such body
 	}
@@ -212,7 +217,7 @@ func (b *Broker) run(d *delivery) {
 	}
 	if body == nil {
 		var err error
-		if body, err = wire.EncodeResult(b.Tasks.Run(b.ctx, d.Job, d.arrived), wire.HardMaxBodyBytes); err != nil {
+		if body, err = wire.EncodeResult(b.Tasks.Run(b.ctx, d.Job, d.arrived, maxResult(d.Headers)), wire.HardMaxBlobBytes); err != nil {
 			return // only details that cannot travel, which penstocktest does not let pass
 		}
 	}
@@ -221,11 +226,11 @@ func (b *Broker) run(d *delivery) {
 	}
 	if stores {
 		channel := wire.Fill(wire.ResultChannel, "namespace", d.namespace, "reply_to", d.replyTo)
-		b.Store.Put(key, body, channel, d.Job.ID)
+		b.Store.Keep(key, body, channel, d.Job.ID)
 		body, _ = b.Store.Get(b.ctx, key) // the first one, if there were two
 	}
 	if mode == wire.ResultReply || mode == wire.ResultReplyAndStored {
-		b.reply(d.replyTo, d.Job.ID, body)
+		b.reply(d, body)
 	}
 }
 
@@ -242,11 +247,25 @@ func (b *Broker) due(d *delivery) bool {
 	}
 }
 
+// maxResult is how long a result may be: what the requester says, or else what fits into a message.
+func maxResult(headers map[string]any) int {
+	if n, ok := headers[wire.HeaderMaxResult].(int64); ok {
+		return int(min(n, wire.HardMaxBlobBytes))
+	}
+	return wire.MaxBodyBytes
+}
+
 // reply brings a result to a client, unless it gets lost.
-func (b *Broker) reply(address, jobID string, body []byte) {
+func (b *Broker) reply(d *delivery, body []byte) {
+	reply := replies.Reply{Body: body}
+	if len(body) > wire.MaxBodyBytes {
+		blob := wire.BlobOf(body)
+		b.Store.Put(b.ctx, blob.Key(d.namespace, d.Job.ID), body, 0)
+		reply = replies.Reply{Blob: &blob}
+	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	s := b.sources[address]
+	s := b.sources[d.replyTo]
 	if s == nil {
 		return
 	}
@@ -255,5 +274,5 @@ func (b *Broker) reply(address, jobID string, body []byte) {
 		s.reconnect()
 		return
 	}
-	s.router.Deliver(jobID, body)
+	s.router.Deliver(d.Job.ID, reply)
 }

@@ -64,12 +64,13 @@ func QueueOf(task string) string {
 	return queue
 }
 
-// Run runs a job from its first attempt to its last and returns its result. Ctx ends with the worker.
-func (t *Tasks) Run(ctx context.Context, job *wire.Job, arrived time.Time) *wire.Result {
+// Run runs a job from its first attempt to its last and returns its result, whose value has at most maxBytes.
+// Ctx ends with the worker.
+func (t *Tasks) Run(ctx context.Context, job *wire.Job, arrived time.Time, maxBytes int) *wire.Result {
 	t.mu.Lock()
 	handler, attempts, known := t.handlers[job.Task], max(1, t.attempts[job.Task]), slices.Sorted(maps.Keys(t.handlers))
 	t.mu.Unlock()
-	r := &run{job: job, arrived: arrived}
+	r := &run{job: job, arrived: arrived, maxBytes: maxBytes}
 	if handler == nil {
 		return r.failed(&wire.Failure{
 			Code: wire.CodeUnsupportedTask, Message: fmt.Sprintf("%s: no such task (known: %s)", job.Task, strings.Join(known, ", ")),
@@ -101,6 +102,7 @@ func (t *Tasks) Run(ctx context.Context, job *wire.Job, arrived time.Time) *wire
 type run struct {
 	job      *wire.Job
 	arrived  time.Time
+	maxBytes int           // longest value
 	attempts int           // begun
 	ran      time.Duration // in all of them
 	started  time.Time     // the last one
@@ -119,7 +121,7 @@ func (r *run) attempt(ctx context.Context, h Handler) (wire.Raw, *wire.Failure) 
 	if failure != nil {
 		return nil, failure
 	}
-	encoded, err := wire.Marshal(value, wire.MaxBodyBytes)
+	encoded, err := wire.Marshal(value, r.maxBytes)
 	if problem, ok := err.(*wire.Error); ok && problem.Code == wire.CodeTooLarge {
 		return nil, &wire.Failure{Code: wire.CodeResultTooLarge, Message: problem.Message}
 	} else if ok {

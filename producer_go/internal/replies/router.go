@@ -6,6 +6,7 @@ import (
 	"sync"
 
 	"github.com/penstock-mq/penstock/producer_go/internal/fault"
+	"github.com/penstock-mq/penstock/producer_go/internal/wire"
 )
 
 // Source brings replies to a router, whose methods Up and Deliver are for the source to call.
@@ -21,21 +22,27 @@ type Source interface {
 	Close(ctx context.Context) error
 }
 
+// Reply is a result as it came.
+type Reply struct {
+	Body []byte
+	Blob *wire.Blob // nil: it is in the body
+}
+
 // Pending is a reply that has not come yet, or has.
 type Pending struct {
 	jobID   string
 	holders int             // how many have asked for this job's reply; guarded by the router's lock
 	lost    <-chan struct{} // of the connection that was there at the last publication; guarded likewise
 	done    chan struct{}   // closed by the router when the two below are set
-	body    []byte
+	reply   Reply
 	err     error
 }
 
 // Done is closed when the reply has come or the router was closed.
 func (p *Pending) Done() <-chan struct{} { return p.done }
 
-// Body returns the reply as it came, or fault.ErrClosed; to be called after Done.
-func (p *Pending) Body() ([]byte, error) { return p.body, p.err }
+// Reply returns the reply as it came, or fault.ErrClosed; to be called after Done.
+func (p *Pending) Reply() (Reply, error) { return p.reply, p.err }
 
 // Router knows who waits for which reply. All replies come to one address, whatever becomes of the
 // connection: what is sent there while there is none is lost, what is sent later is not.
@@ -170,7 +177,7 @@ func (r *Router) IsUp() bool {
 }
 
 // Deliver hands a reply out. The first one counts.
-func (r *Router) Deliver(jobID string, body []byte) {
+func (r *Router) Deliver(jobID string, reply Reply) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	p := r.waiting[jobID]
@@ -179,6 +186,6 @@ func (r *Router) Deliver(jobID string, body []byte) {
 		return
 	}
 	delete(r.waiting, jobID)
-	p.body = body
+	p.reply = reply
 	close(p.done)
 }

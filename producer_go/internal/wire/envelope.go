@@ -15,8 +15,12 @@ type envelope struct {
 	values []Raw
 }
 
-// open checks the profile and the fields v and kind, in the order of PROFILE.md section 2.
+// open inflates the body, and checks the profile and the fields v and kind, in the order of PROFILE.md section 2.
 func open(body []byte, maxBytes int, kind string, fields []string) (*envelope, error) {
+	body, err := Inflate(body, maxBytes)
+	if err != nil {
+		return nil, err
+	}
 	if err := Check(body, maxBytes); err != nil {
 		return nil, err
 	}

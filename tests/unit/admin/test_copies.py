@@ -8,6 +8,7 @@ import pytest
 
 from penstock.admin import copies
 from penstock.admin.dead_job import read
+from penstock.wire.blob import Blob
 from tests.unit.admin.builders import FAILED_AT, dead, held
 
 BROKERS = {
@@ -110,3 +111,12 @@ def test_a_replay_is_reported_and_stored_where_the_first_was(mode: str, replayed
     job = dead({"x-result": mode})
     assert copies.replayed(job, {})["x-result"] == replayed
     assert copies.stored(job) is stored
+
+
+def test_a_replayed_job_still_names_the_body_that_lies_in_redis() -> None:
+    claim = {"x-blob": "ab" * 32, "x-blob-size": 5000, "x-max-result": 10_000}
+    job = dead(claim, body=b"")
+    assert (job.size, job.blob) == (5000, Blob("ab" * 32, 5000))
+    made = copies.replayed(job, claim)
+    assert {name: made[name] for name in claim} == claim
+    assert copies.renewed(job, claim, queue="stats")[1].items() >= claim.items()

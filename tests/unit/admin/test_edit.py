@@ -9,6 +9,7 @@ import pytest
 
 from penstock.admin.edit import changed, check, draft
 from penstock.errors import DataError
+from penstock.wire.compression import compressed
 from penstock.wire.job import decode_job
 from penstock.wire.registry import MAX_BODY_BYTES
 from tests.unit.admin.builders import dead
@@ -101,3 +102,15 @@ def test_arguments_that_the_task_takes_pass(args: dict[str, Any]) -> None:
 def test_what_the_task_would_refuse_is_refused_before(body: bytes, words: str) -> None:
     with pytest.raises(DataError, match=words):
         check(decode_job(body), SPEC)
+
+
+def test_a_body_that_lies_in_redis_cannot_be_edited() -> None:
+    job = dead({"x-blob": "ab" * 32, "x-blob-size": 5000}, body=b"")
+    with pytest.raises(DataError, match="its body of 5000 bytes lies in Redis"):
+        draft(job, b"")
+
+
+def test_a_compressed_body_is_edited_like_any_other() -> None:
+    body = job_body(args={"a": "y" * 20_000}, deadline=5)
+    of = draft(dead(), compressed(body))
+    assert changed(of, args=None, deadline_ms=5)[1] == of.body == body
