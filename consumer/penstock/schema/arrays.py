@@ -86,7 +86,7 @@ def encode(type_: NDArray, value: Any) -> dict[str, Any]:
         raise Misfit("shape", f"must have {type_.ndim} dimensions", "array")
     counted(array.size, type_.min_items, type_.max_items, unit="elements", rules="Items", kind="array")
     _check_finite(type_, array)
-    data = array.reshape(-1).view(np.uint8).data if array.size else b""
+    data = array.reshape(-1).view(np.uint8).data if array.size else memoryview(b"")
     return {"dtype": type_.dtype, "shape": list(array.shape), "data": data}
 
 

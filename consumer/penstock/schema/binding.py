@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import threading
 from collections.abc import Mapping
 from typing import Any
 
@@ -16,6 +17,7 @@ from penstock.schema.derive import derive
 from penstock.schema.encode import Encoders
 from penstock.schema.library import Library
 from penstock.schema.model import ABSENT, Contract, Ref
+from penstock.wire.bulk import Bulk
 
 
 class ContractBinding:
@@ -35,6 +37,8 @@ class ContractBinding:
         annotations = {part.name: part.annotation for part in parts if part.annotation is not inspect.Parameter.empty}
         self._decode = Decoders(contract).object(contract.arguments, annotations, lambda made: made)
         self._encoders = Encoders(contract)
+        #: Slots that are threads share the encoders, which count what they encode.
+        self._encoding = threading.Lock()
         self._encode = self._encoders.of(Ref(name=contract.result))
         self._positional = contract.positional
 
@@ -48,8 +52,8 @@ class ContractBinding:
         positional = [made.pop(name) for name in self._positional if name in made]
         return positional, made
 
-    def result(self, value: Any, level: int, nodes: int) -> tuple[Any, int]:
-        """The wire value of a result, and how many bytes the arrays in it have.
+    def result(self, value: Any, level: int, nodes: int) -> tuple[Any, Bulk]:
+        """The wire value of a result, and the large bins for which something else stands in it.
 
         Args:
             value: What the task returned.
@@ -59,8 +63,9 @@ class ContractBinding:
         Raises:
             Misfit: It does not fit. Whatever reading the value raises is passed on.
         """
-        self._encoders.begin(nodes)
-        return self._encode(value, level), self._encoders.bulk
+        with self._encoding:
+            self._encoders.begin(nodes)
+            return self._encode(value, level), self._encoders.bulk
 
 
 def bound(task: Task, library: Library) -> ContractBinding | None:

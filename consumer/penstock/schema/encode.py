@@ -39,6 +39,7 @@ from penstock.schema.model import (
     Type,
     Union,
 )
+from penstock.wire.bulk import Bulk
 from penstock.wire.plain import to_timestamp
 from penstock.wire.registry import MAX_DEPTH, MAX_NODES, MAX_SAFE_INT_IN_FLOAT
 
@@ -61,13 +62,13 @@ class Encoders:
         self._contract = contract
         self._named: dict[str, Encode | None] = {}
         self._nodes = 0
-        #: Bytes of the arrays that were encoded since `begin`.
-        self.bulk = 0
+        #: The large bins that were encoded since `begin`.
+        self.bulk = Bulk()
 
     def begin(self, nodes: int) -> None:
         """Start counting anew, from so many values that are there already."""
         self._nodes = nodes
-        self.bulk = 0
+        self.bulk = Bulk()
 
     def of(self, type_: Type) -> Encode:
         """The encoder of a type."""
@@ -278,7 +279,7 @@ class Encoders:
     def _ndarray(self, type_: NDArray) -> Encode:
         def encode(value: Any, level: int) -> dict[str, Any]:
             made = arrays.encode(type_, value)
-            self.bulk += len(made["data"])
+            made["data"] = self.bulk.stand_in(made["data"])
             self._enter(6 + len(made["shape"]), level + 1, value)
             return made
 

@@ -8,6 +8,7 @@ from typing import Any, Final, TypeAlias
 
 from msgpack import Timestamp, packb, unpackb
 
+from penstock.wire.bulk import Bulk
 from penstock.wire.failure import WireError
 from penstock.wire.plain import plain
 from penstock.wire.registry import MAX_BODY_BYTES, ErrorCode
@@ -17,8 +18,6 @@ from penstock.wire.scan import scan
 Body: TypeAlias = bytes | bytearray | memoryview | mmap.mmap
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
-#: Room for what is beside the bulk of a body.
-_BUFFER: Final = 64 * 1024
 
 
 def encode(value: Any, *, max_bytes: int = MAX_BODY_BYTES) -> bytes:
@@ -42,21 +41,22 @@ def encode(value: Any, *, max_bytes: int = MAX_BODY_BYTES) -> bytes:
     return pack(plain(value, max_bytes=max_bytes), max_bytes=max_bytes)
 
 
-def pack(value: Any, *, max_bytes: int, bulk: int = 0) -> bytes:
+def pack(value: Any, *, max_bytes: int, bulk: Bulk | None = None) -> bytes:
     """The bytes of a value that `plain` has made, in the order that it has. Raises as `encode`.
 
-    `bulk` is how many bytes its largest parts have together: room for them is taken at once, not by and by.
+    `bulk` has the large bins for which something else stands in the value.
     """
     try:
-        body: bytes = packb(value, buf_size=min(bulk, max_bytes) + _BUFFER) if bulk else packb(value)
+        body: bytes = packb(value)
     except UnicodeEncodeError:
         where = (_lone_surrogate(value) or "").lstrip(".") or "the value"
         text = f"{where}: the str holds a lone surrogate, which UTF-8 cannot carry; send it as bytes"
         raise WireError(ErrorCode.BAD_ENVELOPE, text) from None
-    if len(body) > max_bytes:
-        text = f"the body would be {len(body)} bytes long; the limit is {max_bytes}"
+    size = len(body) if bulk is None else bulk.grown(body)
+    if size > max_bytes:
+        text = f"the body would be {size} bytes long; the limit is {max_bytes}"
         raise WireError(ErrorCode.TOO_LARGE, text)
-    return body
+    return body if bulk is None else bulk.put_in(body)
 
 
 def decode(body: Body, *, max_bytes: int = MAX_BODY_BYTES) -> Any:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
+from penstock.wire.bulk import Bulk
 from penstock.wire.codec import Body, pack
 from penstock.wire.envelope import (
     ATTEMPT,
@@ -79,7 +80,7 @@ def encode_result(
     result: Result,
     *,
     max_bytes: int = MAX_BODY_BYTES,
-    convert: Callable[[Any, int, int], tuple[Any, int]] | None = None,
+    convert: Callable[[Any, int, int], tuple[Any, Bulk]] | None = None,
 ) -> bytes:
     """The canonical result.v1 bytes of a result.
 
@@ -89,7 +90,7 @@ def encode_result(
         result: The result.
         max_bytes: Longest body; defaults to `MAX_BODY_BYTES` (1 MiB).
         convert: What makes the value one of the profile's, given its level of nesting and the number of values in
-            the body up to it; it says besides how many bytes the arrays in it have. Defaults to what `codec.encode`
+            the body up to it, and the large bins for which something else stands in it. Defaults to what `codec.encode`
             does.
 
     Raises:
@@ -102,7 +103,7 @@ def encode_result(
         "task": result.task,
         "tv": result.tv,
     }
-    bulk = 0
+    bulk = None
     if result.error is None:
         fields["status"] = _OK
         if convert is None:
