@@ -1,8 +1,10 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"fmt"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -51,6 +53,39 @@ func fill(ctx context.Context, client *penstock.Client, s settings) (map[string]
 		return err
 	})
 	return map[string]float64{"per_s": float64(s.count) / time.Since(started).Seconds()}, err
+}
+
+// long sends 8 MB there and back, one job at a time, beside copies of the same bytes.
+func long(ctx context.Context, client *penstock.Client, s settings) (map[string]float64, error) {
+	data := make([]byte, 8_000_000)
+	for i := range data {
+		data[i] = byte(i * i >> 8)
+	}
+	took := make([]time.Duration, s.count)
+	for i := range took {
+		began := time.Now()
+		handle, err := client.Enqueue(ctx, penstock.Job{Task: "bench.echo", Args: map[string]any{"data": data}})
+		if err != nil {
+			return nil, err
+		}
+		var back []byte
+		if err := handle.Wait(ctx, &back); err != nil {
+			return nil, err
+		}
+		if !bytes.Equal(back, data) {
+			return nil, fmt.Errorf("job %s: something else came back", handle.ID())
+		}
+		took[i] = time.Since(began)
+	}
+	slices.Sort(took)
+	began := time.Now()
+	for range s.count {
+		data = bytes.Clone(data)
+	}
+	copied := time.Since(began) / time.Duration(s.count)
+	return map[string]float64{
+		"p50_ms": took[len(took)/2].Seconds() * 1000, "copies": took[len(took)/2].Seconds() / copied.Seconds(),
+	}, nil
 }
 
 // through enqueues jobs and checks that each one has the one result that belongs to it.

@@ -3,6 +3,7 @@
 //	bench enqueue   -count N    raw client against Enqueue, confirms awaited
 //	bench roundtrip -count N    Go to Go echo against Go to Python to Go, one at a time
 //	bench fill      -count N    jobs for a worker that is not there yet
+//	bench long      -count N    8 MB there and back, one at a time, in messages or in Redis
 //	bench through   -count N    every job has exactly one result, whatever happens to the worker meanwhile
 //
 // The servers are those of PENSTOCK_AMQP_URL and PENSTOCK_REDIS_URL.
@@ -36,6 +37,7 @@ var measurements = map[string]measurement{
 	"enqueue":   enqueue,
 	"roundtrip": roundtrip,
 	"fill":      fill,
+	"long":      long,
 	"through":   through,
 }
 
@@ -50,7 +52,7 @@ func main() {
 
 func run(ctx context.Context, args []string) error {
 	if len(args) == 0 || measurements[args[0]] == nil {
-		return fmt.Errorf("usage: bench enqueue|roundtrip|fill|through [flags]")
+		return fmt.Errorf("usage: bench enqueue|roundtrip|fill|long|through [flags]")
 	}
 	var s settings
 	flags := flag.NewFlagSet("bench", flag.ContinueOnError)
@@ -59,6 +61,7 @@ func run(ctx context.Context, args []string) error {
 	flags.StringVar(&s.task, "task", "bench.add", "the task to call")
 	stored := flags.Bool("stored", false, "results in Redis instead of the reply queue")
 	flags.DurationVar(&s.delay, "delay", 0, "how long the jobs of fill wait in the broker")
+	maxBody := flags.Int("max-body", 0, "longest body in a message; 0 is the default")
 	none := flags.Bool("none", false, "no results")
 	timeout := flags.Duration("timeout", 5*time.Minute, "bound of the whole run")
 	if err := flags.Parse(args[1:]); err != nil {
@@ -79,6 +82,7 @@ func run(ctx context.Context, args []string) error {
 	defer store.Close()
 	client, err := penstock.Open(ctx, penstock.Options{
 		URL: os.Getenv("PENSTOCK_AMQP_URL"), Results: store, Namespace: s.namespace, Name: "penstock bench",
+		MaxBodyBytes: *maxBody,
 	})
 	if err != nil {
 		return err

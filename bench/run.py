@@ -25,6 +25,9 @@ from pika.adapters.asyncio_connection import AsyncioConnection
 ROOT = Path(__file__).resolve().parents[1]
 JOBS = 30_000
 ROUND_TRIPS = 1_000
+LONG_JOBS = 30
+#: What a message may hold when 8 MB travel in one.
+MAX_BODY = 16 * 2**20
 #: Jobs that are not counted: the worker starts with a small prefetch and learns that they are short.
 WARM = 3_000
 DEADLINE_S = 180.0
@@ -49,6 +52,9 @@ def main() -> int:
         with worker(log) as running:
             roundtrip(program)
             through(program, running)
+            long(program, "in Redis")
+        with worker(log, "--max-body", str(MAX_BODY)):
+            long(program, "in messages", "-max-body", str(MAX_BODY))
     return 0
 
 
@@ -69,7 +75,7 @@ def measure(program: Path, *arguments: str) -> dict[str, float]:
 
 def line(what: str, ours: str, beside: str) -> None:
     """One row of the table."""
-    print(f"  {what:<30}{ours:<26}{beside}", flush=True)
+    print(f"  {what:<34}{ours:<26}{beside}", flush=True)
 
 
 def enqueue(program: Path) -> None:
@@ -157,6 +163,13 @@ def through(program: Path, running: Running) -> None:
     assert running.process.poll() is None
 
 
+def long(program: Path, where: str, *options: str) -> None:
+    """Eight megabytes there and back, one job at a time."""
+    figures = measure(program, "long", "-count", str(LONG_JOBS), *options)
+    copies = f"{figures['copies']:.0f} x a copy of the bytes"
+    line(f"8 MB there and back, {where}", f"{figures['p50_ms']:.0f} ms", copies)
+
+
 class Reading:
     """A worker's finished jobs and its parent's CPU time at one moment."""
 
@@ -210,7 +223,7 @@ class Running:
 
 
 @contextmanager
-def worker(log: Path) -> Iterator[Running]:
+def worker(log: Path, *options: str) -> Iterator[Running]:
     """A worker of the benchmark's queue, ready and later stopped."""
     command = [
         sys.executable,
@@ -222,6 +235,7 @@ def worker(log: Path) -> Iterator[Running]:
         "127.0.0.1:0",
         "--log",
         "json",
+        *options,
     ]
     with log.open("wb") as sink:
         process = subprocess.Popen(command, cwd=ROOT, stderr=sink)

@@ -1,10 +1,16 @@
-"""What the benchmarks run: the cheapest task that still has arguments and a result."""
+"""What the benchmarks run: the cheapest tasks that still have arguments and a result, short and long."""
 
 from __future__ import annotations
 
 from penstock import Processes, Queue
 
 bench = Queue("bench", lane=Processes(2))
+
+
+@bench.task
+def echo(data: bytes) -> bytes:
+    """Give back what came."""
+    return data
 
 
 @bench.task
