@@ -10,6 +10,7 @@ from importlib.metadata import version as _version
 from penstock.domain.context import CurrentJob, current_job
 from penstock.domain.lane import Async, Commands, Processes, Serial, Threads
 from penstock.domain.limits import Limits
+from penstock.domain.recycle import Recycle
 from penstock.domain.retry import Reject, Retry, RetryAfter
 from penstock.errors import (
     CatalogError,
@@ -32,6 +33,7 @@ __all__ = [
     "Limits",
     "Processes",
     "Queue",
+    "Recycle",
     "Retry",
     "Serial",
     "Threads",

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Final
 
+from penstock.domain.recycle import Recycle
 from penstock.errors import DeclarationError
 
 
@@ -28,13 +29,17 @@ class LaneSpec:
         slots: How many jobs run at once. Defaults to the cores that the worker may use.
         python: The interpreter that runs the children, for instance of another virtual environment in which
             penstock and the task module are installed. Defaults to the worker's own.
+        memory: The most memory, in bytes, that a child may have resident; above it it is killed before the system
+            does that, and the jobs that ran in it have lost their child. Counted without processes that a job
+            starts, and on Linux only. Defaults to None: whatever the system gives.
+        recycle: When a child is replaced though nothing is wrong with it. Defaults to None: never.
         quarantine_memory: The most memory, in bytes, that a job may have resident that runs alone because it has
             killed a child before; above it its child is killed. Counted without processes that the job starts, and
             on Linux only. Defaults to half of the memory that the worker may use (its container's limit, or the
             machine's memory).
 
     Raises:
-        DeclarationError: `slots` or `quarantine_memory` is below 1.
+        DeclarationError: `slots`, `memory` or `quarantine_memory` is below 1.
     """
 
     #: Its name in the catalog; "": this is no kind of lane.
@@ -45,6 +50,8 @@ class LaneSpec:
     slots: int = field(default_factory=_cores)
     python: str | None = None
     quarantine_memory: int | None = None
+    memory: int | None = None
+    recycle: Recycle | None = None
 
     def __post_init__(self) -> None:
         """Check the numbers."""
@@ -53,8 +60,9 @@ class LaneSpec:
             raise DeclarationError(f"{name} is no lane; take Processes, Threads, Async, Serial or Commands")
         if self.slots < 1:
             raise DeclarationError(f"{name}: slots must be at least 1, not {self.slots}")
-        if self.quarantine_memory is not None and self.quarantine_memory < 1:
-            raise DeclarationError(f"{name}: quarantine_memory must be at least 1, not {self.quarantine_memory}")
+        for what, limit in (("memory", self.memory), ("quarantine_memory", self.quarantine_memory)):
+            if limit is not None and limit < 1:
+                raise DeclarationError(f"{name}: {what} must be at least 1, not {limit}")
 
     @property
     def children(self) -> int:
@@ -73,13 +81,21 @@ class LaneSpec:
             "slots": self.slots,
             "python": self.python,
             "quarantine_memory": self.quarantine_memory,
+            "memory": self.memory,
+            "recycle": self.recycle and self.recycle.to_wire(),
         }
 
     @staticmethod
     def from_wire(wire: Mapping[str, Any]) -> LaneSpec:
         """The lane as the parent reads it from the catalog."""
         kind = next(kind for kind in KINDS if kind.kind == wire["kind"])
-        return kind(wire["slots"], python=wire["python"], quarantine_memory=wire["quarantine_memory"])
+        return kind(
+            wire["slots"],
+            python=wire["python"],
+            quarantine_memory=wire["quarantine_memory"],
+            memory=wire["memory"],
+            recycle=wire["recycle"] and Recycle.from_wire(wire["recycle"]),
+        )
 
 
 class Processes(LaneSpec):

@@ -11,6 +11,8 @@ from penstock.lanes.slots import Slot
 
 #: How often running jobs are held against their limits, in seconds.
 TICK_S: Final = 0.05
+#: Every how manieth look the memory of children is read, too.
+WEIGH_TICKS: Final = 4
 #: A look that comes later than this, in seconds, means that the parent itself stood still.
 STALL_S: Final = 0.25
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import random
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
@@ -10,6 +11,7 @@ from typing import Any, Final
 
 from penstock.domain.delivery import Delivery
 from penstock.domain.outcome import Evidence, Outcome, OutcomeKind
+from penstock.domain.recycle import Recycle
 from penstock.domain.task import QueueSpec
 from penstock.lanes.child import Child
 from penstock.lanes.frames import Frame, Kind, pack
@@ -29,6 +31,8 @@ class SlotState(StrEnum):
 
     STARTING = "starting"
     READY = "ready"
+    #: It finishes what it has and is replaced.
+    RETIRING = "retiring"
     RESTARTING = "restarting"
     BROKEN = "broken"
     STOPPED = "stopped"
@@ -42,10 +46,12 @@ class Reason(StrEnum):
     CRASH = "crash"
     #: Killed, because its job ran too long.
     TIMEOUT = "timeout"
-    #: Killed, because its job had too much memory.
+    #: Killed, because it had too much memory.
     MEMORY = "memory"
     #: It had done its one job.
     FINISHED = "finished"
+    #: It was replaced though nothing was wrong with it.
+    RECYCLED = "recycled"
     #: The worker stops.
     STOPPED = "stopped"
 
@@ -100,8 +106,8 @@ class Place:
         on_ready: Called when the child can run jobs.
         on_outcome: Called with each job that the child has answered.
         on_end: Called when the child has ended; the place is empty then.
-        memory: For a child that runs one job and ends: the bytes that this job may have resident.
-            None: the child runs job after job, without this limit.
+        memory: The bytes that a child may have resident; None: there is no limit.
+        alone: Whether a child runs one job and ends.
     """
 
     def __init__(
@@ -115,6 +121,7 @@ class Place:
         on_outcome: Callable[[Delivery, Outcome], None],
         on_end: Callable[[Place, End], None],
         memory: int | None = None,
+        alone: bool = False,
     ) -> None:
         self.slots = slots
         self.state = SlotState.STOPPED
@@ -129,6 +136,12 @@ class Place:
         self._on_outcome = on_outcome
         self._on_end = on_end
         self._memory = memory
+        self._alone = alone
+        #: When the present child is to be replaced; None: never.
+        self._recycle: Recycle | None = None
+        self._jobs = 0
+        self._ready_at = 0.0
+        self._rss = 0
         self._sentence: Sentence | None = None
         self._finishing = False
         self._said: str | None = None
@@ -207,6 +220,9 @@ class Place:
         self.cancel()
         self.state = SlotState.READY
         self.slot = self.slots.add(self.child)
+        recycle = self._spec.lane.recycle
+        self._recycle = recycle.for_child(random.random()) if recycle and not self._alone else None  # noqa: S311
+        self._jobs, self._rss, self._ready_at = 0, 0, self._clock()
         self._on_ready(self)
 
     def _answered(self, frame: Frame) -> None:
@@ -218,9 +234,12 @@ class Place:
         if delivery is None:
             return
         self.failures = 0
+        self._jobs += 1
         self._on_outcome(delivery, outcome)
-        if self._memory is not None:
+        if self._alone:
             self.finish()
+        elif self.state is SlotState.RETIRING and not self.busy:
+            self.later(END_S, self.kill)
 
     def _may_still_answer(self, sentence: Sentence, frame: Frame, outcome: Outcome) -> bool:
         """Whether the answer of a job counts whose child is about to be killed, or is not the sentenced job's.
@@ -241,26 +260,35 @@ class Place:
 
     # ── limits ──────────────────────────────────────────────────────────────────────────────────
 
-    def watch(self) -> None:
-        """Hold the running job against its limits.
+    @property
+    def due(self) -> bool:
+        """Whether its child is to be replaced though nothing is wrong with it."""
+        if self._recycle is None or self.state is not SlotState.READY:
+            return False
+        return self._recycle.due(jobs=self._jobs, age_s=self._clock() - self._ready_at, memory=self._rss)
+
+    def retire(self) -> None:
+        """Let the child finish what it has and end, and give it nothing more."""
+        assert self.slot is not None
+        self.state = SlotState.RETIRING
+        self.slots.close(self.slot)
+        self.finish()
+
+    def watch(self, *, weigh: bool = True) -> None:
+        """Hold the child against its limits, with `weigh` against those of memory, too.
 
         Above one of them the child is asked for its stack, and at the next call it is killed.
         """
         if self.child is None or self.slot is None:
             return
+        if weigh and (self._memory is not None or (self._recycle and self._recycle.memory)):
+            self._rss = resident(self.child.pid) or 0
         if self._sentence is not None:
             self._carry_out(self._sentence)
         elif numbers := overdue(self.slot, self._spec, self._clock()):
             self._pass(Sentence(numbers, Limit.TIMEOUT))
-        elif numbers := self._greedy(self.slot):
-            self._pass(Sentence(numbers, Limit.MEMORY))
-
-    def _greedy(self, slot: Slot) -> set[int]:
-        """The frame number of the running job if its child has more memory than it may."""
-        if not slot.jobs or self._memory is None or self.child is None:
-            return set()
-        has = resident(self.child.pid)
-        return {number for number, _ in slot.running()} if has is not None and has > self._memory else set()
+        elif self._memory is not None and self._rss > self._memory:
+            self._pass(Sentence({number for number, _ in self.slot.running()}, Limit.MEMORY))
 
     def _pass(self, sentence: Sentence) -> None:
         assert self.child is not None
@@ -297,6 +325,8 @@ class Place:
     def _reason(self, status: int) -> Reason:
         if self._sentence is not None:
             return Reason(self._sentence.limit.value)
+        if self.state is SlotState.RETIRING and not self.busy:
+            return Reason.RECYCLED
         if self._finishing and not self.busy and status == 0:
             return Reason.FINISHED
         return Reason.BOOT if self.state is SlotState.STARTING else Reason.CRASH

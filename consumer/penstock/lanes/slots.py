@@ -71,6 +71,8 @@ class Slots:
         self._clock = clock
         self._width = width
         self._ready: list[Slot] = []
+        #: Those that finish what they have and get nothing more.
+        self._closed: list[Slot] = []
         self._waiting: deque[Delivery] = deque()
         self._means: dict[str, float] = {}
         self._number = 0
@@ -90,7 +92,7 @@ class Slots:
     @property
     def in_children(self) -> int:
         """Jobs that a child has."""
-        return sum(len(slot.jobs) for slot in self._ready)
+        return sum(len(slot.jobs) for slot in (*self._ready, *self._closed))
 
     def submit(self, delivery: Delivery) -> None:
         """Queue a job; `dispatch` hands it out."""
@@ -108,9 +110,14 @@ class Slots:
         self._ready.append(slot)
         return slot
 
+    def close(self, slot: Slot) -> None:
+        """Give a child no more jobs than it has."""
+        self._ready.remove(slot)
+        self._closed.append(slot)
+
     def remove(self, slot: Slot) -> list[Delivery]:
         """A child is gone; returns its jobs, the running ones first."""
-        self._ready.remove(slot)
+        (self._closed if slot in self._closed else self._ready).remove(slot)
         return [assigned.delivery for assigned in slot.jobs.values()]
 
     def put_back(self, deliveries: list[Delivery]) -> None:
@@ -162,7 +169,7 @@ class Slots:
     def shift(self, seconds: float) -> None:
         """The parent stood still for so long: that time does not count as run time of any job."""
         now = self._clock()
-        for slot in self._ready:
+        for slot in (*self._ready, *self._closed):
             for _, assigned in slot.running():
                 assigned.since = min(now, assigned.since + seconds)
 

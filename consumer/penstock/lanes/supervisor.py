@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import sys
 import time
 from collections import Counter
@@ -16,7 +17,7 @@ from penstock.domain.outcome import Outcome
 from penstock.domain.task import QueueSpec
 from penstock.errors import CatalogError, WorkerError
 from penstock.lanes.judgement import boot_error
-from penstock.lanes.limits import TICK_S, stood_still
+from penstock.lanes.limits import TICK_S, WEIGH_TICKS, stood_still
 from penstock.lanes.memory import usable
 from penstock.lanes.place import BOOT_TIMEOUT_S, END_S, End, Place, Reason, SlotState
 from penstock.lanes.quarantine import Quarantine
@@ -66,20 +67,23 @@ class Lane:
         self._on_unstarted = on_unstarted
         self._slots = Slots(clock, spec.lane.width)
         boot = [spec.target, worker, max_body_bytes, contracts, max_blob_bytes]
-        self._places = [self._place(boot, self._slots) for _ in range(spec.lane.children)]
+        self._places = [self._place(boot, self._slots, memory=spec.lane.memory) for _ in range(spec.lane.children)]
         memory = spec.lane.quarantine_memory or usable() // 2
-        alone = self._place(boot, Slots(clock), memory=memory)
+        alone = self._place(boot, Slots(clock), memory=memory, alone=True)
         self._quarantine = Quarantine(alone, clock=clock, on_unstarted=on_unstarted)
         self._stopping = False
         self._hurried = False
         self._ending = False
         self._cut_off: list[Delivery] = []
         self._dispatch_scheduled = False
-        self._timed = any(task.timeout_s is not None for task in spec.all())
+        self._timed = any(task.timeout_s is not None for task in spec.all()) or bool(
+            spec.lane.memory or spec.lane.recycle
+        )
+        self._ticks = 0
         self._watching = False
         self._watched_at = 0.0
 
-    def _place(self, boot: list[Any], slots: Slots, *, memory: int | None = None) -> Place:
+    def _place(self, boot: list[Any], slots: Slots, *, memory: int | None, alone: bool = False) -> Place:
         return Place(
             self.spec,
             boot,
@@ -89,6 +93,7 @@ class Lane:
             on_outcome=self._ended,
             on_end=self._child_ended,
             memory=memory,
+            alone=alone,
         )
 
     def _all_places(self) -> Iterator[Place]:
@@ -278,9 +283,13 @@ class Lane:
             self._schedule_dispatch()
 
     def _replace(self, place: Place, end: End, fields: dict[str, Any]) -> None:
-        """Start a new child: at once after a timeout, else after a growing delay, at last not at all."""
+        """Start a new child: at once after a timeout or a recycling, else after a growing delay, at last not at all."""
         if end.reason is Reason.TIMEOUT:
             _log.warning("child killed: its job ran too long", extra={"event": Event.CHILD_LOST, **fields})
+            self._spawn(place)
+            return
+        if end.reason is Reason.RECYCLED:
+            _log.info("child recycled", extra={"event": Event.CHILD_EXITED, **fields})
             self._spawn(place)
             return
         if not self._fails_start(place, boot_error(self.spec, end.said, end.status)):
@@ -306,6 +315,15 @@ class Lane:
                 f"(last: {fields['exit']}); mend the cause and start the worker again"
             )
 
+    def _recycle(self) -> None:
+        """Replace children whose time is up, at most a quarter of them at once."""
+        if self.spec.lane.recycle is None or self._stopping:
+            return
+        room = math.ceil(len(self._places) / 4)
+        room -= sum(place.state in (SlotState.RETIRING, SlotState.STARTING) for place in self._places)
+        for place in [place for place in self._places if place.due][: max(0, room)]:
+            place.retire()
+
     def _fails_start(self, place: Place, error: Exception) -> bool:
         """End the start of the lane with this error, if it is not over yet."""
         if self._started.done():
@@ -329,7 +347,10 @@ class Lane:
         if lost_s := stood_still(self._watched_at, self._clock()):
             self._slots.shift(lost_s)
             self._quarantine.place.slots.shift(lost_s)
-        for place in self._all_places():
-            place.watch()
+        self._ticks += 1
+        for place in self._places:
+            place.watch(weigh=self._ticks % WEIGH_TICKS == 0)
+        self._quarantine.place.watch()
+        self._recycle()
         if not self._stopping or self._in_children:
             self._watch()

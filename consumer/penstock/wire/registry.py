@@ -463,14 +463,14 @@ METRICS: Final = (
         name="penstock_slots",
         type="gauge",
         labels=("queue", "state",),
-        meaning="Slots by state: starting, idle, busy, restarting, broken, stopped; quarantine: a child that runs one job alone, besides the lane's slots.",
+        meaning="Slots by state: starting, idle, busy, retiring (finishes what it has and is replaced), restarting, broken, stopped; quarantine: a child that runs one job alone, besides the lane's slots.",
     ),
     MetricRow(
         buckets=(),
         name="penstock_child_exits_total",
         type="counter",
         labels=("queue", "reason",),
-        meaning="Child processes that ended, by reason: boot (before it was ready), crash, timeout, memory (of a job in quarantine), finished (its one job in quarantine), stopped (the worker stops).",
+        meaning="Child processes that ended, by reason: boot (before it was ready), crash, timeout, memory (above its limit), finished (its one job in quarantine), recycled (replaced though nothing was wrong), stopped (the worker stops).",
     ),
     MetricRow(
         buckets=(),

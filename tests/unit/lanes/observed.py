@@ -11,6 +11,7 @@ from typing import Any
 from penstock.domain.delivery import Delivery
 from penstock.domain.lane import Processes
 from penstock.domain.outcome import Outcome
+from penstock.domain.recycle import Recycle
 from penstock.domain.retry import Retry
 from penstock.domain.task import QueueSpec
 from penstock.lanes.supervisor import Lane
@@ -52,10 +53,14 @@ def spec(
     python: str | None = None,
     memory: int | None = None,
     timeout_s: float = 0.25,
+    hard_memory: int | None = None,
+    recycle: Recycle | None = None,
 ) -> QueueSpec:
     tasks = (make_task("q.step"), make_task("q.slow"), make_task("q.quick", timeout_s=timeout_s, retry=QUICK_RETRY))
     made = make_queue(*tasks, name="q", target=target)
-    return QueueSpec(name="q", target=target, lane=Processes(slots, python, memory), tasks=made.tasks)
+    return QueueSpec(
+        name="q", target=target, lane=Processes(slots, python, memory, hard_memory, recycle), tasks=made.tasks
+    )
 
 
 def job(number: int, action: str = "", *, task: str = "q.step") -> Delivery:

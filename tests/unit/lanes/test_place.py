@@ -73,6 +73,7 @@ class Stage:
             on_outcome=self._note,
             on_end=lambda _, end: self.ends.append(end),
             memory=memory,
+            alone=memory is not None,
         )
         self.place.start()
         self.child = cast("Any", self.place.child)
