@@ -9,7 +9,7 @@ import secrets
 import socket
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final
+from typing import Final, Literal
 
 from penstock.errors import UsageError
 from penstock.wire.headers import is_namespace
@@ -59,6 +59,8 @@ class WorkerSettings:
         max_body_bytes: Longest body in a message. Defaults to 1 MiB, at most 16 MiB.
         max_blob_bytes: Longest body that lies in Redis beside its message. Defaults to 64 MiB, at most 512 MiB.
         result_ttl_s: Lifetime of stored results in seconds. Defaults to a day.
+        on_broken: What a worker does when every child of a queue is broken: `stay` pauses the queue and tries a child
+            now and then; `exit` ends the worker, for whatever starts it to decide. Defaults to `stay`.
         contracts: The directory of contracts. Defaults to `contracts/tasks` below the working directory, if it is
             there.
 
@@ -80,6 +82,7 @@ class WorkerSettings:
     max_body_bytes: int = MAX_BODY_BYTES
     max_blob_bytes: int = MAX_BLOB_BYTES
     result_ttl_s: float = RESULT_TTL_MS / 1000
+    on_broken: Literal["stay", "exit"] = "stay"
     contracts: str = DEFAULT_CONTRACTS
 
     def __post_init__(self) -> None:

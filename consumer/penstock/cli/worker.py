@@ -76,6 +76,12 @@ def add(verbs: Any) -> None:
         help="lifetime of stored results (default: a day)",
     )
     parser.add_argument(
+        "--on-broken",
+        choices=("stay", "exit"),
+        default="stay",
+        help="when every child of a queue has failed too often: pause the queue and try one now and then, or end",
+    )
+    parser.add_argument(
         "--contracts",
         metavar="DIR",
         default=os.environ.get("PENSTOCK_CONTRACTS", DEFAULT_CONTRACTS),
@@ -107,6 +113,7 @@ def _run(options: argparse.Namespace) -> int:
         max_body_bytes=options.max_body,
         max_blob_bytes=options.max_blob,
         result_ttl_s=options.result_ttl,
+        on_broken=options.on_broken,
         contracts=options.contracts,
     )
     telemetry.configure(service=settings.instance, style=options.log, level=options.log_level)

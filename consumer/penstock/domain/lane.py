@@ -201,6 +201,15 @@ def is_short(mean_s: float | None, *, already: bool) -> bool:
 RESTART_DELAYS_S: Final = (1.0, 2.0, 4.0, 8.0, 16.0)
 
 
+#: Seconds after which one BROKEN child of a lane is tried again.
+PROBE_S: Final = 60.0
+
+
+def mostly_broken(broken: int, children: int) -> bool:
+    """Whether so many of a lane's children are broken that it should take no jobs."""
+    return broken > 0 and 2 * broken >= children
+
+
 def restart_delay(failures: int) -> float | None:
     """Seconds to wait after `failures` failures in a row (from 1); None: the child is BROKEN."""
     return RESTART_DELAYS_S[failures - 1] if failures <= len(RESTART_DELAYS_S) else None

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from typing import Any, Final
 
 from penstock.domain.delivery import Delivery
-from penstock.domain.lane import restart_delay
+from penstock.domain.lane import PROBE_S, mostly_broken, restart_delay
 from penstock.domain.outcome import Outcome
 from penstock.domain.task import QueueSpec
 from penstock.errors import CatalogError, WorkerError
@@ -42,7 +42,8 @@ class Lane:
         on_outcome: Called with each job and how its attempt ended.
         on_unstarted: Called with a job that has spent nothing and is to wait: `quarantine` took it and no child could
             be started, or it ran beside another whose limit was their child's end.
-        on_broken: Called when no child is left and none will be started.
+        on_broken: Called with a sentence whenever the last child that was left is broken. Every PROBE_S one of them is
+            tried again, whatever the callee does.
         clock: Seconds that never go back. Defaults to the monotonic clock.
     """
 
@@ -71,6 +72,7 @@ class Lane:
         memory = spec.lane.quarantine_memory or usable() // 2
         alone = self._place(boot, Slots(clock), memory=memory, alone=True)
         self._quarantine = Quarantine(alone, clock=clock, on_unstarted=on_unstarted)
+        self._last_exit = ""
         self._stopping = False
         self._hurried = False
         self._ending = False
@@ -80,6 +82,9 @@ class Lane:
             spec.lane.memory or spec.lane.recycle
         )
         self._ticks = 0
+        self._probe: asyncio.TimerHandle | None = None
+        #: The last place that was tried again.
+        self._probed: Place | None = None
         self._watching = False
         self._watched_at = 0.0
 
@@ -132,6 +137,7 @@ class Lane:
         Jobs that no child had begun, not even one that was sent them, are left to `take_waiting`.
         """
         self._stopping = True
+        self._probe_no_more()
         try:
             await asyncio.wait_for(self._until(lambda: not self._in_children), drain_s)
         except TimeoutError:
@@ -147,6 +153,7 @@ class Lane:
     def kill(self) -> None:
         """End all children at once, whatever they do; nothing is reported any more."""
         self._stopping = self._ending = True
+        self._probe_no_more()
         for place in self._all_places():
             place.kill()
 
@@ -256,6 +263,8 @@ class Lane:
     def _ended(self, delivery: Delivery, outcome: Outcome) -> None:
         if self._stopping:
             self._changed.set()
+        elif self._probed is not None and self._probed.failures == 0:
+            self._revive()
         self._on_outcome(delivery, outcome)
 
     def _child_ended(self, place: Place, end: End) -> None:
@@ -308,7 +317,13 @@ class Lane:
 
     def _broken(self, place: Place, fields: dict[str, Any]) -> None:
         place.state = SlotState.BROKEN
-        _log.critical("child failed too often and is not started again", extra={"event": Event.CHILD_BROKEN, **fields})
+        text = f"child failed too often and is broken; one is tried every {PROBE_S:g} s"
+        _log.critical(text, extra={"event": Event.CHILD_BROKEN, **fields})
+        self._last_exit = str(fields["exit"])
+        if self._probed is place:
+            self._probed = None
+        if self._probe is None:
+            self._probe = self._loop.call_later(PROBE_S, self._try_broken)
         if all(other.state is SlotState.BROKEN for other in self._places):
             self._on_broken(
                 f"every child of queue {self.spec.name} failed {place.failures} times in a row "
@@ -323,6 +338,46 @@ class Lane:
         room -= sum(place.state in (SlotState.RETIRING, SlotState.STARTING) for place in self._places)
         for place in [place for place in self._places if place.due][: max(0, room)]:
             place.retire()
+
+    # ── broken children ─────────────────────────────────────────────────────────────────────────
+
+    @property
+    def trouble(self) -> str | None:
+        """Why no job should be taken for this lane, most of its children being broken; None: one may."""
+        broken = sum(place.state is SlotState.BROKEN for place in self._places)
+        if not mostly_broken(broken, len(self._places)):
+            return None
+        left = max(0.0, self._probe.when() - self._loop.time()) if self._probe else 0.0
+        return (
+            f"queue {self.spec.name}: {broken} of {len(self._places)} children are broken (last: {self._last_exit}); "
+            f"one is tried in {left:.0f} s"
+        )
+
+    def _try_broken(self) -> None:
+        """Half-open: one child may show that the cause is gone."""
+        self._probe = None
+        broken = [place for place in self._places if place.state is SlotState.BROKEN]
+        if not broken:
+            return
+        self._probed = broken[0]
+        _log.warning("a broken child is tried again", extra={"event": Event.CHILD_PROBED, "queue": self.spec.name})
+        if len(broken) > 1:
+            self._probe = self._loop.call_later(PROBE_S, self._try_broken)
+        self._spawn(self._probed)
+
+    def _revive(self) -> None:
+        """The child that was tried again has done a job: the others get their chance at once."""
+        self._probed = None
+        self._probe_no_more()
+        for place in self._places:
+            if place.state is SlotState.BROKEN:
+                place.failures = 0
+                self._spawn(place)
+
+    def _probe_no_more(self) -> None:
+        if self._probe is not None:
+            self._probe.cancel()
+            self._probe = None
 
     def _fails_start(self, place: Place, error: Exception) -> bool:
         """End the start of the lane with this error, if it is not over yet."""

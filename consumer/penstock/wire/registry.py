@@ -138,6 +138,7 @@ class Event(StrEnum):
     CHILD_EXITED = "child.exited"
     CHILD_LOST = "child.lost"
     CHILD_BROKEN = "child.broken"
+    CHILD_PROBED = "child.probed"
     JOB_RAISED = "job.raised"
     JOB_RETRY_SCHEDULED = "job.retry_scheduled"
     JOB_DEAD_LETTERED = "job.dead_lettered"

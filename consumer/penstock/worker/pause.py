@@ -1,4 +1,4 @@
-"""The pause of intake: no job is taken while none could be settled."""
+"""The pause of intake: no job is taken while none could be settled, or hardly a child is left to run it."""
 
 from __future__ import annotations
 
@@ -12,45 +12,44 @@ _log = logging.getLogger(__name__)
 
 
 class IntakePause:
-    """Pauses all queues while something is in the way of every settlement, and lets them go on afterwards.
+    """Pauses queues while something is in the way, and lets them go on afterwards.
 
-    Without it a worker would run what its prefetch allows, sit on the results, and keep the next jobs from workers
-    that are better off. What it has at hand already is run and settled when that is possible again: to give it back
-    would cost the jobs a delivery, and the work is as good now as later.
+    What is in the way of every settlement pauses all of them. Without it a worker would run what its prefetch allows,
+    sit on the results, and keep the next jobs from workers that are better off. What it has at hand already is run
+    and settled when that is possible again: to give it back would cost the jobs a delivery, and the work is as good
+    now as later. A queue most of whose children are broken is paused by itself; what no child has then is given back.
 
     Args:
         queues: The queues that are paused.
-        reasons: What is in the way, one reason each; empty: nothing.
+        reasons: What is in the way of every settlement, one reason each; empty: nothing.
     """
 
     def __init__(self, queues: Sequence[ServedQueue], reasons: Callable[[], list[str]]) -> None:
         self._queues = queues
         self._reasons = reasons
-        self._paused = False
+        self._paused: set[str] = set()
 
     def look(self) -> None:
         """Pause or resume, as things are now."""
         reasons = self._reasons()
-        if reasons:
-            self._pause("; ".join(reasons))
-        elif self._paused:
-            self._resume()
-
-    def _pause(self, why: str) -> None:
+        self._say({queue.spec.name: why for queue in self._queues if (why := "; ".join(reasons) or queue.lane.trouble)})
         for queue in self._queues:
-            queue.pause(why)
-        if not self._paused:
-            self._paused = True
-            _log.warning(
-                "no more jobs are taken: they could not be settled",
-                extra={"event": Event.INTAKE_PAUSED, "queues": [q.spec.name for q in self._queues], "reason": why},
-            )
+            if queue.spec.name in self._paused and not reasons:
+                queue.give_back_waiting()
 
-    def _resume(self) -> None:
-        self._paused = False
+    def _say(self, whys: dict[str, str]) -> None:
         for queue in self._queues:
-            queue.resume()
-        _log.info(
-            "jobs are taken again",
-            extra={"event": Event.INTAKE_RESUMED, "queues": [q.spec.name for q in self._queues]},
-        )
+            name = queue.spec.name
+            if name in whys:
+                queue.pause(whys[name])
+            elif name in self._paused:
+                queue.resume()
+        fresh = [name for name in whys if name not in self._paused]
+        names = [queue.spec.name for queue in self._queues]
+        gone = [name for name in names if name in self._paused and name not in whys]
+        self._paused = set(whys)
+        if fresh:
+            extra = {"event": Event.INTAKE_PAUSED, "queues": fresh, "reason": whys[fresh[0]]}
+            _log.warning("no more jobs are taken: they could not be run or settled", extra=extra)
+        if gone:
+            _log.info("jobs are taken again", extra={"event": Event.INTAKE_RESUMED, "queues": gone})

@@ -46,9 +46,11 @@ class Readiness:
         reasons = self.unsettleable()
         for queue in self._queues:
             # A pause has its cause among the reasons already.
-            if not queue.consumer.consuming and not (queue.paused and reasons):
+            if not queue.consumer.consuming and not (queue.paused and (reasons or queue.lane.trouble)):
                 reasons.append(f"queue {queue.spec.name}: {queue.consumer.trouble}")
             states = queue.lane.states()
-            if not states["idle"] + states["busy"]:
+            if queue.lane.trouble is not None:
+                reasons.append(queue.lane.trouble)
+            elif not states["idle"] + states["busy"]:
                 reasons.append(f"queue {queue.spec.name}: no child is ready")
         return reasons

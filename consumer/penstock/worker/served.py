@@ -72,7 +72,7 @@ class ServedQueue:
             contracts=settings.contracts,
             on_outcome=self._ended,
             on_unstarted=self._unstarted,
-            on_broken=lambda why: shutdown.fail(WorkerError(why)),
+            on_broken=lambda why: shutdown.fail(WorkerError(why)) if settings.on_broken == "exit" else None,
         )
         self.pipeline = Pipeline(spec, intake, self.lane, settlement, store, claims, in_hand, metrics)
         self._prefetch = PREFETCH_PER_SLOT * spec.lane.slots
@@ -106,6 +106,11 @@ class ServedQueue:
         passed_on = self.pipeline.postponed - self._postponed
         self._postponed = self.pipeline.postponed
         self.consumer.boost(self._short or passed_on >= self._prefetch)
+
+    def give_back_waiting(self) -> None:
+        """Give back what no child has."""
+        for delivery in self.lane.take_waiting():
+            self._settlement.return_unstarted(delivery)
 
     def pause(self, why: str) -> None:
         """Take no more jobs until `resume`; pausing twice is fine."""

@@ -12,6 +12,7 @@ from penstock.domain.lane import (
     SHORT_JOB_S,
     Processes,
     is_short,
+    mostly_broken,
     moving_mean,
     restart_delay,
 )
@@ -99,3 +100,11 @@ def test_the_mean_comes_to_what_is_observed_for_long() -> None:
     assert mean == pytest.approx(0.001, abs=0.001)
     assert mean is not None
     assert mean >= 0.001
+
+
+@pytest.mark.parametrize(
+    ("broken", "children", "mostly"),
+    [(0, 1, False), (1, 1, True), (1, 2, True), (1, 3, False), (2, 3, True), (2, 4, True)],
+)
+def test_a_lane_is_mostly_broken_when_half_of_its_children_are(broken: int, children: int, mostly: bool) -> None:
+    assert mostly_broken(broken, children) is mostly

@@ -225,6 +225,36 @@ def test_a_job_that_ends_well_forgives_the_crashes_before_it() -> None:
     within_deadline(test())
 
 
+@pytest.mark.usefixtures("at_once")
+def test_a_broken_lane_takes_no_jobs_until_a_child_shows_that_the_cause_is_gone() -> None:
+    async def test() -> None:
+        async with running(slots=2) as observed:
+            # Given a cause that kills every child, whatever it runs
+            assert observed.lane.trouble is None
+            doomed = "if not os.path.exists('go'): os._exit(9)"
+            observed.submit(*(job(number, doomed) for number in range(1, 7)))
+            await until(lambda: bool(observed.broken))
+            assert sorted(tag for tag, _ in observed.outcomes) == [1, 2, 3, 4, 5, 6]
+            assert observed.lane.states() == {"broken": 2}
+            assert "queue q: 2 of 2 children are broken (last: exit status 9)" in (observed.lane.trouble or "")
+            assert "one is tried in 60 s" in (observed.lane.trouble or "")
+
+            # When one is tried, the cause is still there
+            observed.lane._try_broken()
+            outcomes = await observed.run(job(11, doomed))
+            assert outcomes[11].kind is OutcomeKind.CHILD_LOST
+            await until(lambda: len(observed.broken) == 2)
+
+            # And when it is gone, the first success brings the others back
+            allow()
+            observed.lane._try_broken()
+            assert values(await observed.run(job(12, doomed))) == {12: 12}
+            await until(lambda: observed.lane.states() == {"idle": 2})
+            assert observed.lane.trouble is None
+
+    within_deadline(test())
+
+
 def test_a_child_that_died_is_replaced_after_a_delay() -> None:
     async def test() -> None:
         async with running() as observed:

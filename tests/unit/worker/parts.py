@@ -32,6 +32,7 @@ class FakeLane:
         self.exits = Counter({"crash": 1})
         self.counts = Counter({"idle": 2})
         self.hurried = False
+        self.trouble: str | None = None
 
     def states(self) -> Counter[str]:
         return self.counts

@@ -69,6 +69,15 @@ def test_a_child_that_is_busy_is_one_that_is_ready() -> None:
     assert looking.reasons == []
 
 
+def test_a_queue_most_of_whose_children_are_broken_says_so_once() -> None:
+    looking = Looking()
+    looking.queues[0].lane.counts = Counter({"broken": 2})
+    looking.queues[0].lane.trouble = "queue stats: 2 of 2 children are broken"
+    looking.queues[0].paused, looking.queues[0].consumer.trouble = True, "paused"
+    assert looking.reasons == ["queue stats: 2 of 2 children are broken"]
+    assert looking.readiness.unsettleable() == []
+
+
 def test_the_cause_of_a_pause_is_said_once_and_the_pause_until_it_is_over() -> None:
     # Given a pause
     looking = Looking()
