@@ -19,7 +19,7 @@ import pytest
 from penstock.domain.topology import Topology
 from tests.helpers.producer import Producer
 from tests.helpers.servers import need
-from tests.helpers.worker import WorkerProcess
+from tests.helpers.worker import ROOT, WorkerProcess
 
 #: Queues that tests declare; removed with their namespace.
 QUEUES = ("t", "solo", "bound")
@@ -83,9 +83,9 @@ def start_worker(topology: Topology, tmp_path: Path) -> Iterator[Callable[..., W
     """Start workers on the test's namespace; those that still run are stopped afterwards."""
     started: list[WorkerProcess] = []
 
-    def start(*arguments: str, target: str = "tests.helpers.tasks:t") -> WorkerProcess:
+    def start(*arguments: str, target: str = "tests.helpers.tasks:t", cwd: Path = ROOT) -> WorkerProcess:
         log = tmp_path / f"worker-{len(started)}.log"
-        worker = WorkerProcess(log, target, "--namespace", topology.namespace, *arguments)
+        worker = WorkerProcess(log, target, "--namespace", topology.namespace, *arguments, cwd=cwd)
         started.append(worker)
         return worker.await_ready()
 

@@ -62,6 +62,7 @@ class Queue:
     #: By full name and version.
     tasks: dict[str, dict[int, Task]] = field(default_factory=dict, init=False)
     startup_hooks: list[Callable[[], Any]] = field(default_factory=list, init=False)
+    shutdown_hooks: list[Callable[[], Any]] = field(default_factory=list, init=False)
 
     def __post_init__(self) -> None:
         """Check the name and the lane."""
@@ -196,6 +197,15 @@ class Queue:
     def startup(self, hook: Callable[[], R]) -> Callable[[], R]:
         """Register a function that every child calls once before its first job (load a model, warm a cache)."""
         self.startup_hooks.append(hook)
+        return hook
+
+    def shutdown(self, hook: Callable[[], R]) -> Callable[[], R]:
+        """Register a function that every child calls once after its last job (flush a buffer, close a connection).
+
+        It is called when the child is recycled, restarted or its worker stops, and has 2 seconds; not when the child
+        is killed or crashes, so nothing may depend on it. Of several hooks the last one is called first.
+        """
+        self.shutdown_hooks.append(hook)
         return hook
 
     def spec(self, target: str) -> QueueSpec:

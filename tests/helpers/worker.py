@@ -24,7 +24,12 @@ class WorkerProcess:
     """
 
     def __init__(
-        self, log: Path, *arguments: str, environment: dict[str, str] | None = None, prefix: tuple[str, ...] = ()
+        self,
+        log: Path,
+        *arguments: str,
+        environment: dict[str, str] | None = None,
+        prefix: tuple[str, ...] = (),
+        cwd: Path = ROOT,
     ) -> None:
         self._log = log
         command = [*prefix, sys.executable, "-m", "penstock", "worker", *arguments]
@@ -32,7 +37,7 @@ class WorkerProcess:
             command += ["--http", "127.0.0.1:0"]
         with log.open("wb") as sink:
             self.process = subprocess.Popen(
-                [*command, "--log", "json"], cwd=ROOT, stderr=sink, env={**os.environ, **(environment or {})}
+                [*command, "--log", "json"], cwd=cwd, stderr=sink, env={**os.environ, **(environment or {})}
             )
 
     @property

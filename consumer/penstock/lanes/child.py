@@ -111,6 +111,10 @@ class Child:
         """Have a child that is ready write its stacks down, for what `on_exit` tells if it ends now."""
         self._signal(os.kill, signal.SIGUSR2)
 
+    def stack(self) -> str | None:
+        """What it has written down since it was asked; None: nothing yet."""
+        return self._stack.read()
+
     def forget_stack(self) -> None:
         """Drop the stacks that were written down: the child lives on."""
         self._stack.forget()

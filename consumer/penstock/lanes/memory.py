@@ -1,4 +1,4 @@
-"""Memory: what one child has resident, and what this worker may use at all."""
+"""Memory: what one child has resident, what this worker may use at all, and whether the system has killed for it."""
 
 from __future__ import annotations
 
@@ -32,6 +32,36 @@ def usable(proc: Path = _PROC, cgroups: Path = _CGROUPS) -> int:
     """
     physical = os.sysconf("SC_PHYS_PAGES") * _PAGE_BYTES
     return min([physical, *_limits(proc, cgroups)])
+
+
+def oom_kills(proc: Path = _PROC, cgroups: Path = _CGROUPS) -> int:
+    """How many processes of this worker's control group the system has killed because memory ran out (cgroup v2).
+
+    0 where the system does not tell. Arguments as for `usable`.
+    """
+    for group in _groups(proc, cgroups):
+        try:
+            events = dict(line.split() for line in (group / "memory.events").read_text().splitlines())
+            return int(events["oom_kill"])
+        except (OSError, ValueError, KeyError):
+            continue
+    return 0
+
+
+def _groups(proc: Path, cgroups: Path) -> Iterator[Path]:
+    """Where this process's group of cgroup v2 may be, the closest first.
+
+    Inside a container the group may be mounted as the root, under a path that only the host knows.
+    """
+    try:
+        memberships = (proc / "self" / "cgroup").read_text().splitlines()
+    except OSError:
+        return  # not Linux
+    for membership in memberships:
+        _, controllers, path = membership.split(":", 2)
+        if controllers == "":
+            group = PurePosixPath(path)
+            yield from (cgroups / above.relative_to("/") for above in (group, *group.parents))
 
 
 def _limits(proc: Path, cgroups: Path) -> Iterator[int]:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import random
+import signal
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any, Final
 
@@ -17,7 +18,7 @@ from penstock.lanes.child import Child
 from penstock.lanes.frames import Frame, Kind, pack
 from penstock.lanes.judgement import above_memory, child_lost, outcome_of, timed_out
 from penstock.lanes.limits import Limit, Sentence, overdue
-from penstock.lanes.memory import resident
+from penstock.lanes.memory import oom_kills, resident
 from penstock.lanes.slots import Slot, Slots
 
 #: Seconds that a child has for its imports and start-up hooks.
@@ -44,9 +45,11 @@ class Reason(StrEnum):
     #: Before it was ready.
     BOOT = "boot"
     CRASH = "crash"
+    #: By a signal that was not ours.
+    SIGNAL = "signal"
     #: Killed, because its job ran too long.
     TIMEOUT = "timeout"
-    #: Killed, because it had too much memory.
+    #: Killed, because it had too much memory: by us, or by the system.
     MEMORY = "memory"
     #: It had done its one job.
     FINISHED = "finished"
@@ -142,6 +145,9 @@ class Place:
         self._jobs = 0
         self._ready_at = 0.0
         self._rss = 0
+        self._oom_kills = 0
+        #: Whether the present child is to be replaced for another reason than its limits.
+        self._stale = False
         self._sentence: Sentence | None = None
         self._finishing = False
         self._said: str | None = None
@@ -163,6 +169,7 @@ class Place:
         self.state = SlotState.STARTING
         self._sentence = self._said = None
         self._finishing = False
+        self._oom_kills = oom_kills()
         child = Child(
             [self._spec.lane.kind],
             python=self._spec.lane.python,
@@ -223,6 +230,7 @@ class Place:
         recycle = self._spec.lane.recycle
         self._recycle = recycle.for_child(random.random()) if recycle and not self._alone else None  # noqa: S311
         self._jobs, self._rss, self._ready_at = 0, 0, self._clock()
+        self._stale = False
         self._on_ready(self)
 
     def _answered(self, frame: Frame) -> None:
@@ -263,9 +271,25 @@ class Place:
     @property
     def due(self) -> bool:
         """Whether its child is to be replaced though nothing is wrong with it."""
-        if self._recycle is None or self.state is not SlotState.READY:
+        if self.state is not SlotState.READY:
             return False
+        if self._stale or self._recycle is None:
+            return self._stale
         return self._recycle.due(jobs=self._jobs, age_s=self._clock() - self._ready_at, memory=self._rss)
+
+    @property
+    def stale(self) -> bool:
+        """Whether its child was there when all were to be replaced."""
+        return self._stale and self.child is not None
+
+    @property
+    def sentenced(self) -> bool:
+        """Whether its child is about to be killed."""
+        return self._sentence is not None
+
+    def outdate(self) -> None:
+        """The present child is to be replaced when there is room for that."""
+        self._stale = self.child is not None
 
     def retire(self) -> None:
         """Let the child finish what it has and end, and give it nothing more."""
@@ -305,6 +329,8 @@ class Place:
     def _exited(self, status: int, evidence: Evidence) -> None:
         assert self.child is not None
         self.cancel()
+        if starved := status == -signal.SIGKILL and self._sentence is None and oom_kills() > self._oom_kills:
+            evidence = replace(evidence, exit=f"{evidence.exit}: the system ran out of memory")
         outcomes, begun = self._judged(evidence)
         gone = {id(delivery) for delivery, _ in outcomes} | {id(delivery) for delivery in begun}
         jobs = self.slots.remove(self.slot) if self.slot is not None else []
@@ -312,7 +338,7 @@ class Place:
             pid=self.child.pid,
             status=status,
             evidence=evidence,
-            reason=self._reason(status),
+            reason=Reason.MEMORY if starved else self._reason(status),
             said=self._said,
             outcomes=outcomes,
             begun=begun,
@@ -329,7 +355,9 @@ class Place:
             return Reason.RECYCLED
         if self._finishing and not self.busy and status == 0:
             return Reason.FINISHED
-        return Reason.BOOT if self.state is SlotState.STARTING else Reason.CRASH
+        if self.state is SlotState.STARTING:
+            return Reason.BOOT
+        return Reason.SIGNAL if status < 0 else Reason.CRASH
 
     def _judged(self, evidence: Evidence) -> tuple[list[tuple[Delivery, Outcome]], list[Delivery]]:
         """How the jobs ended that ran when the child did, and those of them that have nothing to do with its end."""

@@ -26,6 +26,8 @@ from penstock.wire.registry import Event, Exit
 
 _log = logging.getLogger(__name__)
 
+#: Seconds that children have to write down what they do.
+STACK_S: Final = 0.5
 #: Seconds that the kernel has to end a killed child.
 _KILL_S: Final = 5.0
 
@@ -82,6 +84,7 @@ class Lane:
             spec.lane.memory or spec.lane.recycle
         )
         self._ticks = 0
+        self._restarting = False
         self._probe: asyncio.TimerHandle | None = None
         #: The last place that was tried again.
         self._probed: Place | None = None
@@ -149,6 +152,28 @@ class Lane:
         """End a drain: kill the children that still run a job; `stop` returns what they ran."""
         self._hurried = True
         self._changed.set()
+
+    def restart(self) -> None:
+        """Replace every child in its turn, at most a quarter of them at once, each after the jobs that it has.
+
+        The next ones import the code as it is then.
+        """
+        for place in self._places:
+            place.outdate()
+        if any(place.stale for place in self._places):
+            self._restarting = True
+            self._watch()
+
+    async def stacks(self) -> dict[int, str]:
+        """What every child does now, by process id: the stacks of its threads. Those that do not tell are left out."""
+        children = [place.child for place in self._all_places() if place.child is not None and not place.sentenced]
+        for child in children:
+            child.ask_stack()
+        await asyncio.sleep(STACK_S)
+        told = {child.pid: stack for child in children if (stack := child.stack()) is not None}
+        for child in children:
+            child.forget_stack()
+        return told
 
     def kill(self) -> None:
         """End all children at once, whatever they do; nothing is reported any more."""
@@ -332,8 +357,9 @@ class Lane:
 
     def _recycle(self) -> None:
         """Replace children whose time is up, at most a quarter of them at once."""
-        if self.spec.lane.recycle is None or self._stopping:
+        if self._stopping or (self.spec.lane.recycle is None and not self._restarting):
             return
+        self._restarting = any(place.stale for place in self._places)
         room = math.ceil(len(self._places) / 4)
         room -= sum(place.state in (SlotState.RETIRING, SlotState.STARTING) for place in self._places)
         for place in [place for place in self._places if place.due][: max(0, room)]:
@@ -391,7 +417,7 @@ class Lane:
 
     def _watch(self) -> None:
         """Look at running jobs from time to time, as long as there may be one with a limit."""
-        if not self._watching and (self._timed or self._quarantine.in_progress):
+        if not self._watching and (self._timed or self._quarantine.in_progress or self._restarting):
             self._watching = True
             self._watched_at = self._clock()
             self._loop.call_later(TICK_S, self._tick)

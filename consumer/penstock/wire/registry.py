@@ -122,6 +122,7 @@ class Event(StrEnum):
     """Names of log events."""
 
     WORKER_STARTING = "worker.starting"
+    WORKER_RESTARTING = "worker.restarting"
     WORKER_READY = "worker.ready"
     WORKER_DRAINING = "worker.draining"
     WORKER_STOPPED = "worker.stopped"
@@ -137,6 +138,7 @@ class Event(StrEnum):
     CHILD_STARTED = "child.started"
     CHILD_EXITED = "child.exited"
     CHILD_LOST = "child.lost"
+    CHILD_STACK = "child.stack"
     CHILD_BROKEN = "child.broken"
     CHILD_PROBED = "child.probed"
     JOB_RAISED = "job.raised"
@@ -471,7 +473,7 @@ METRICS: Final = (
         name="penstock_child_exits_total",
         type="counter",
         labels=("queue", "reason",),
-        meaning="Child processes that ended, by reason: boot (before it was ready), crash, timeout, memory (above its limit), finished (its one job in quarantine), recycled (replaced though nothing was wrong), stopped (the worker stops).",
+        meaning="Child processes that ended, by reason: boot (before it was ready), crash (it ended itself), signal (by one that was not ours), timeout, memory (above its limit, or the system ran out of it), finished (its one job in quarantine), recycled (replaced though nothing was wrong), stopped (the worker stops).",
     ),
     MetricRow(
         buckets=(),

@@ -3,10 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import signal
-from typing import Final
-
-SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
 
 
 class Shutdown:
@@ -22,12 +18,6 @@ class Shutdown:
         self.requested = asyncio.Event()
         self.hurried = asyncio.Event()
         self.cause: Exception | None = None
-
-    def listen(self) -> None:
-        """Take the signals of this process."""
-        loop = asyncio.get_running_loop()
-        for number in SIGNALS:
-            loop.add_signal_handler(number, self.request)
 
     def request(self) -> None:
         """Stop; asked again: stop fast."""

@@ -28,6 +28,7 @@ from penstock.worker.readiness import Readiness
 from penstock.worker.served import ServedQueue
 from penstock.worker.settlement import Settlement
 from penstock.worker.shutdown import Shutdown
+from penstock.worker.signals import Signals
 
 _log = logging.getLogger(__name__)
 
@@ -47,7 +48,7 @@ async def run(settings: WorkerSettings) -> Exit:
     """
     broker, store = connect(settings)
     worker = Worker(settings, await describe(settings.targets, settings.contracts), broker, store)
-    worker.shutdown.listen()
+    worker.signals.listen()
     return await worker.run()
 
 
@@ -90,6 +91,7 @@ class Worker:
         self._claims = Claims(store.blobs) if store else None
         self._in_hand = InHand(self._claims.release) if self._claims else InHand()
         self._queues = self._serve(specs)
+        self.signals = Signals(self._queues, self.shutdown)
         self._readiness = Readiness(self._queues, broker, store, self.shutdown)
         self._pause = IntakePause(self._queues, self._readiness.unsettleable)
         self._health = HealthServer(self._readiness.not_ready, self._metrics.page)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from penstock.lanes.memory import resident, usable
+from penstock.lanes.memory import oom_kills, resident, usable
 
 PHYSICAL = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
 MIB = 1024 * 1024
@@ -77,3 +77,25 @@ def test_without_a_limit_it_is_the_machines_memory(tmp_path: Path, membership: s
 
 def test_where_there_are_no_control_groups_it_is_the_machines_memory(tmp_path: Path) -> None:
     assert usable(tmp_path, tmp_path) == PHYSICAL
+
+
+@pytest.mark.parametrize(
+    ("membership", "files", "kills"),
+    [
+        ("0::/\n", {"memory.events": "low 0\noom 3\noom_kill 2"}, 2),
+        ("0::/pods/worker\n", {"pods/worker/memory.events": "oom_kill 1", "memory.events": "oom_kill 9"}, 1),
+        ("0::/docker/1f\n", {"memory.events": "oom_kill 4"}, 4),
+        ("0::/\n", {}, 0),
+        ("0::/\n", {"memory.events": "nonsense"}, 0),
+        ("3:memory:/\n", {"memory.events": "oom_kill 4"}, 0),
+    ],
+)
+def test_what_the_system_has_killed_for_memory_is_known(
+    tmp_path: Path, membership: str, files: dict[str, str], kills: int
+) -> None:
+    machine(tmp_path, membership, files)
+    assert oom_kills(tmp_path / "proc", tmp_path / "cgroup") == kills
+
+
+def test_where_there_are_no_control_groups_nothing_is_known(tmp_path: Path) -> None:
+    assert oom_kills(tmp_path, tmp_path) == 0

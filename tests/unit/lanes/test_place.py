@@ -171,7 +171,7 @@ def test_a_success_between_the_two_looks_counts_and_saves_the_child() -> None:
 
         # And when the child crashes in the next job, that is a crash
         end = stage.killed()
-        assert (ended(end)[2].kind, end.reason) == (OutcomeKind.CHILD_LOST, Reason.CRASH)
+        assert (ended(end)[2].kind, end.reason) == (OutcomeKind.CHILD_LOST, Reason.SIGNAL)
         assert (end.begun, end.unstarted) == ([], [])
 
     on_stage(test, jobs=2)

@@ -137,7 +137,7 @@ def test_a_crash_costs_exactly_the_job_that_ran_and_the_others_run_elsewhere() -
             assert "SIGKILL" in failure.message
             assert "q.step" in failure.message
             assert values(outcomes) == {number: number for number in range(2, 22)}
-            assert observed.lane.exits == {"crash": 1}
+            assert observed.lane.exits == {"signal": 1}
 
     within_deadline(test())
 

@@ -30,6 +30,8 @@ async def _serve(channel: Channel) -> None:
             jobs.add(job)
             job.add_done_callback(jobs.discard)
     await asyncio.gather(*jobs)
+    if executor is not None:
+        await executor.end_coroutines()
 
 
 async def _frames(channel: Channel) -> list[Frame] | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import time
 import traceback
 from collections.abc import Mapping
@@ -177,6 +178,7 @@ class Executor:
         self, queue: Queue, library: Library, *, worker: str, max_body_bytes: int, max_blob_bytes: int = 0
     ) -> None:
         self._tasks = queue.tasks
+        self._shutdown_hooks = queue.shutdown_hooks[::-1]
         self._bindings = {
             (task.spec.name, task.spec.version): bound(task, library) or task.binding
             for versions in queue.tasks.values()
@@ -187,6 +189,23 @@ class Executor:
         self._worker = worker
         self._max_body_bytes = max_body_bytes
         self._max_blob_bytes = max_blob_bytes or max_body_bytes
+
+    def end(self) -> None:
+        """There are no more jobs: call what the queue wants to be called then."""
+        for hook in self._shutdown_hooks:
+            try:
+                hook()
+            except Exception:  # noqa: BLE001 -- the next hook is to be called all the same
+                traceback.print_exc()
+
+    async def end_coroutines(self) -> None:
+        """As `end`, for hooks that may be coroutine functions."""
+        for hook in self._shutdown_hooks:
+            try:
+                if inspect.isawaitable(waiting := hook()):
+                    await waiting
+            except Exception:  # noqa: BLE001 -- as above
+                traceback.print_exc()
 
     def run(self, meta: list[Any], body: bytes, fd: int | None = None) -> Answer:
         """One attempt; returns the meta, the body and the file of its OUTCOME frame.

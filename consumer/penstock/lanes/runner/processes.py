@@ -23,3 +23,5 @@ def run(parent: socket.socket) -> None:
         else:
             executor = boot(*frame.meta)
             channel.send(Kind.READY, 0, [])
+    if executor is not None:
+        executor.end()

@@ -29,3 +29,4 @@ def run(parent: socket.socket) -> None:
     with ThreadPoolExecutor(executor.width, thread_name_prefix="penstock-slot") as pool:
         for frame in frames:
             pool.submit(answer, frame)
+    executor.end()
