@@ -20,6 +20,7 @@ PUBLIC = [
     "PenstockError",
     "Processes",
     "Queue",
+    "Recycle",
     "Reject",
     "Retry",
     "RetryAfter",

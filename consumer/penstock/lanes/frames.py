@@ -15,6 +15,8 @@ descriptor comes with the frame (SCM_RIGHTS), whose kind has the highest bit set
                              or  meta [kind, run_us, sha256 of the file]
                              or  meta [kind, run_us, code, message, retryable, exc_type?, delay_s?, traceback?, tries,
                                        details]
+    child  ──▶ parent   BLOCKED  meta [seconds, stack]; number is that of the JOB which keeps the others of an async
+                             child from going on, 0: it is none of them
     child  ──▶ parent   CATALOG  meta [queues]; the child then ends
     parent closes                the child finishes the jobs that it has and ends
 """
@@ -53,6 +55,7 @@ class Kind(IntEnum):
     JOB = 4
     OUTCOME = 5
     CATALOG = 6
+    BLOCKED = 7
 
 
 class Frame(NamedTuple):

@@ -109,6 +109,8 @@ class Place:
         on_ready: Called when the child can run jobs.
         on_outcome: Called with each job that the child has answered.
         on_end: Called when the child has ended; the place is empty then.
+        on_blocked: Called when a job, which may be unknown, has kept the child's event loop from going on: for how
+            many seconds, and where.
         memory: The bytes that a child may have resident; None: there is no limit.
         alone: Whether a child runs one job and ends.
     """
@@ -123,6 +125,7 @@ class Place:
         on_ready: Callable[[Place], None],
         on_outcome: Callable[[Delivery, Outcome], None],
         on_end: Callable[[Place, End], None],
+        on_blocked: Callable[[Place, Delivery | None, float, str], None],
         memory: int | None = None,
         alone: bool = False,
     ) -> None:
@@ -138,6 +141,7 @@ class Place:
         self._on_ready = on_ready
         self._on_outcome = on_outcome
         self._on_end = on_end
+        self._on_blocked = on_blocked
         self._memory = memory
         self._alone = alone
         #: When the present child is to be replaced; None: never.
@@ -218,6 +222,8 @@ class Place:
                 self._answered(frame)
             elif frame.kind == Kind.READY:
                 self._became_ready()
+            elif frame.kind == Kind.BLOCKED:
+                self._blocked(frame)
             else:
                 self._said = frame.meta[0]
         self.slots.dispatch()
@@ -248,6 +254,11 @@ class Place:
             self.finish()
         elif self.state is SlotState.RETIRING and not self.busy:
             self.later(END_S, self.kill)
+
+    def _blocked(self, frame: Frame) -> None:
+        seconds, stack = frame.meta
+        assigned = self.slot.jobs.get(frame.number) if self.slot is not None else None
+        self._on_blocked(self, assigned.delivery if assigned else None, seconds, stack)
 
     def _may_still_answer(self, sentence: Sentence, frame: Frame, outcome: Outcome) -> bool:
         """Whether the answer of a job counts whose child is about to be killed, or is not the sentenced job's.

@@ -100,6 +100,7 @@ class Lane:
             on_ready=self._became_ready,
             on_outcome=self._ended,
             on_end=self._child_ended,
+            on_blocked=self._blocked,
             memory=memory,
             alone=alone,
         )
@@ -291,6 +292,15 @@ class Lane:
         elif self._probed is not None and self._probed.failures == 0:
             self._revive()
         self._on_outcome(delivery, outcome)
+
+    def _blocked(self, place: Place, delivery: Delivery | None, seconds: float, stack: str) -> None:
+        assert place.child is not None
+        who = delivery.task if delivery else "something"
+        text = f"{who} has blocked the event loop for {seconds:.1f} s: no other job of this child goes on meanwhile"
+        fields = {"queue": self.spec.name, "pid": place.child.pid, "traceback": stack}
+        if delivery is not None:
+            fields |= {"job_id": delivery.job_id, "task": delivery.task}
+        _log.warning(text, extra={"event": Event.CHILD_BLOCKED, **fields})
 
     def _child_ended(self, place: Place, end: End) -> None:
         for delivery, outcome in end.outcomes:

@@ -139,6 +139,7 @@ class Event(StrEnum):
     CHILD_EXITED = "child.exited"
     CHILD_LOST = "child.lost"
     CHILD_STACK = "child.stack"
+    CHILD_BLOCKED = "child.blocked"
     CHILD_BROKEN = "child.broken"
     CHILD_PROBED = "child.probed"
     JOB_RAISED = "job.raised"

@@ -72,6 +72,7 @@ class Stage:
             on_ready=lambda _: None,
             on_outcome=self._note,
             on_end=lambda _, end: self.ends.append(end),
+            on_blocked=lambda *_: None,
             memory=memory,
             alone=memory is not None,
         )
