@@ -26,6 +26,7 @@ INPUTS ?= 1000000
 RUNS ?= 210
 SEED ?= 1
 CHAOS ?= tests/chaos/results/seed-$(SEED).jsonl
+SECONDS ?= 120
 # Queues of examples/tasks.
 EXAMPLES = $(basename $(notdir $(wildcard examples/tasks/*.py)))
 # The race detector needs cgo, which Go turns off where it finds no C compiler.
@@ -40,7 +41,7 @@ bench: setup  ## throughput and round trip, beside the raw client's in the same 
 	@$(SERVERS) $(BIN)/python bench/run.py
 
 ##@ Test it
-.PHONY: test unit integration fuzz chaos chaos-short check
+.PHONY: test unit integration fuzz chaos chaos-short soak check
 test: setup-tests  ## all tests, Python and Go, on a private RabbitMQ and Redis
 	@$(SERVERS) $(MAKE) -k pytest-all go-test
 
@@ -60,6 +61,9 @@ chaos: setup-tests  ## the fault suite: RUNS=210 runs on both series, an hour; S
 
 chaos-short: setup-tests  ## its short form: every kind of fault once
 	@$(PYTEST) tests/chaos/short.py
+
+soak: setup-tests  ## good, slow, crashing, leaking and hanging jobs on one worker, SECONDS=120
+	@$(SERVERS) $(BIN)/python -m tests.soak.run --seconds $(SECONDS)
 
 check: setup  ## linters, types, and that generated files are up to date
 	@$(BIN)/python ops/dev/check.py

@@ -35,6 +35,7 @@ class Producer:
         self.channel = self._connection.channel()
         self.channel.confirm_delivery()
         self._replies: dict[str, list[Result]] = {}
+        self._answered: list[str] = []
         self._claims: dict[str, Blob] = {}
         self._consuming = False
 
@@ -103,6 +104,12 @@ class Producer:
         self._connection.process_data_events(time_limit=0)
         return self._claims.get(job_id)
 
+    def take_answered(self) -> list[str]:
+        """The jobs to which replies have come since the last call."""
+        self._connection.process_data_events(time_limit=0)
+        answered, self._answered = self._answered, []
+        return answered
+
     def depth(self, queue: str) -> int:
         """Messages that are ready in a queue, by its name without the namespace."""
         return int(self.channel.queue_declare(self.topology.name(queue), passive=True).method.message_count)
@@ -122,6 +129,7 @@ class Producer:
         self.channel.basic_consume(queue, self._on_reply, auto_ack=True)
 
     def _on_reply(self, _: Any, __: Any, properties: Any, body: bytes) -> None:
+        self._answered.append(properties.correlation_id)
         if blob := Blob.named_by(properties.headers or {}):
             self._claims[properties.correlation_id] = blob
         else:
