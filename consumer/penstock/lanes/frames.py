@@ -6,7 +6,8 @@ Integers are big-endian; `length` counts everything after itself. `meta` is a ms
 know; `body` is opaque. `number` ties an OUTCOME to its JOB. A body too long for a frame lies in a file in memory: its
 descriptor comes with the frame (SCM_RIGHTS), whose kind has the highest bit set, and `body` is empty.
 
-    parent ──▶ child    BOOT     meta [target, worker, max_body_bytes, contracts, max_blob_bytes]
+    parent ──▶ child    BOOT     meta [target, worker, max_body_bytes, contracts, max_blob_bytes]; to a child with one
+                                 job at a time with a file in which the parent says which one is to end (runner/stop)
     child  ──▶ parent   READY    meta []
     child  ──▶ parent   FAILED   meta [what happened]; the child then ends
     parent ──▶ child    JOB      meta [task, job id, attempt, version?, deadline?, fence, failures,
@@ -15,6 +16,8 @@ descriptor comes with the frame (SCM_RIGHTS), whose kind has the highest bit set
                              or  meta [kind, run_us, sha256 of the file]
                              or  meta [kind, run_us, code, message, retryable, exc_type?, delay_s?, traceback?, tries,
                                        details]
+    parent ──▶ child    CANCEL   meta []; the job of this number is to end. To a child with several jobs only: one that
+                                 runs its job does not read
     child  ──▶ parent   CATALOG  meta [queues]; the child then ends
     parent closes                the child finishes the jobs that it has and ends
 """
@@ -53,6 +56,7 @@ class Kind(IntEnum):
     JOB = 4
     OUTCOME = 5
     CATALOG = 6
+    CANCEL = 7
 
 
 class Frame(NamedTuple):

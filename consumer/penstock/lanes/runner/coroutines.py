@@ -4,11 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import socket
+from functools import partial
+from typing import TypeAlias
 
 from penstock.lanes.frames import Frame, Kind
 from penstock.lanes.runner.boot import boot_async
 from penstock.lanes.runner.channel import Channel
 from penstock.lanes.runner.execute import Executor
+from penstock.lanes.runner.stop import Flag
+
+#: The jobs that run, by frame number.
+_Jobs: TypeAlias = dict[int, tuple[asyncio.Task[None], Flag]]
 
 
 def run(parent: socket.socket) -> None:
@@ -18,18 +24,33 @@ def run(parent: socket.socket) -> None:
 
 async def _serve(channel: Channel) -> None:
     executor: Executor | None = None
-    jobs: set[asyncio.Task[None]] = set()
+    jobs: _Jobs = {}
     while (frames := await _frames(channel)) is not None:
         for frame in frames:
             if executor is None:
                 executor = await boot_async(*frame.meta)
                 channel.send(Kind.READY, 0, [])
                 continue
+            if frame.kind == Kind.CANCEL:
+                if frame.number in jobs:  # else it has just ended
+                    _stop(*jobs[frame.number])
+                continue
             # The parent sends no more than may run at once.
-            job = asyncio.create_task(_answer(channel, executor, frame))
-            jobs.add(job)
-            job.add_done_callback(jobs.discard)
-    await asyncio.gather(*jobs)
+            stop = Flag()
+            job = asyncio.create_task(_answer(channel, executor, frame, stop))
+            jobs[frame.number] = job, stop
+            job.add_done_callback(partial(_forget, jobs, frame.number))
+    await asyncio.gather(*(job for job, _ in jobs.values()))
+
+
+def _forget(jobs: _Jobs, number: int, _: asyncio.Task[None]) -> None:
+    del jobs[number]
+
+
+def _stop(job: asyncio.Task[None], stop: Flag) -> None:
+    """Cancel a job's task, in the next turn: one that has not begun by then would end without an answer."""
+    stop.asked = True
+    asyncio.get_running_loop().call_soon(job.cancel)
 
 
 async def _frames(channel: Channel) -> list[Frame] | None:
@@ -43,6 +64,6 @@ async def _frames(channel: Channel) -> list[Frame] | None:
     return channel.frames()
 
 
-async def _answer(channel: Channel, executor: Executor, frame: Frame) -> None:
+async def _answer(channel: Channel, executor: Executor, frame: Frame, stop: Flag) -> None:
     # The parent reads at once whatever comes, so that sending hardly holds the other tasks up.
-    channel.send(Kind.OUTCOME, frame.number, *await executor.run_coroutine(frame.meta, frame.body, frame.fd))
+    channel.send(Kind.OUTCOME, frame.number, *await executor.run_coroutine(frame.meta, frame.body, frame.fd, stop))
