@@ -14,7 +14,7 @@ import (
 // accepted.
 var (
 	// ErrUnroutable is returned when no queue takes the task: no worker has ever been started for it, and
-	// its queue has not been declared otherwise.
+	// its queue has not been declared otherwise. By [Client.Cancel] when no worker is there to hear the command.
 	ErrUnroutable = fault.ErrUnroutable
 
 	// ErrRefused is returned when the broker has answered that it does not take the job, for instance
@@ -97,6 +97,29 @@ func (e *EnqueueError) remedy() string {
 	}
 	return "it was not accepted"
 }
+
+// CancelError says that the command to cancel a job was not heard or, with [ErrUnknown], that this is not known.
+type CancelError struct {
+	JobID string
+	Err   error // one or more of the errors above, or an [*InvalidJobError]
+}
+
+func (e *CancelError) Error() string {
+	return fmt.Sprintf("job %s was not cancelled: %v; %s", e.JobID, e.Err, e.remedy())
+}
+
+// remedy says what became of the command and what to do.
+func (e *CancelError) remedy() string {
+	switch {
+	case errors.Is(e.Err, ErrUnknown):
+		return "the command may have been heard, and can be given again"
+	case errors.Is(e.Err, ErrUnroutable):
+		return "no worker is there to hear the command"
+	}
+	return "the command was not sent"
+}
+
+func (e *CancelError) Unwrap() error { return e.Err }
 
 // InvalidJobError says that a job cannot be sent as it is. Code is [CodeInvalidArgs] when the arguments are
 // the reason, and [CodeBadEnvelope] otherwise.

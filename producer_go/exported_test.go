@@ -15,7 +15,7 @@ import (
 func TestThePublicNames(t *testing.T) {
 	t.Parallel()
 	for folder, list := range map[string]string{
-		".": `BlobStore Client Code* EnqueueError Err* FetchResult Handle InvalidJobError Job NoResult Open Options
+		".": `BlobStore CancelError Client Code* EnqueueError Err* FetchResult Handle InvalidJobError Job NoResult Open Options
 			RemoteError Reply ReplyAndStored ResultMode ResultStore Spent Stats Stored`,
 		"penstocktest": `Double Handle HandleTask Job JobOf New URL`,
 		"redisresults": `New Store`,

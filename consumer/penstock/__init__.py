@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from importlib.metadata import version as _version
 
-from penstock.domain.context import CurrentJob, current_job
+from penstock.domain.context import Cancelled, CurrentJob, current_job
 from penstock.domain.lane import Async, Commands, Processes, Serial, Threads
 from penstock.domain.limits import Limits
 from penstock.domain.recycle import Recycle
@@ -38,6 +38,7 @@ __all__ = [
     "Serial",
     "Threads",
     # inside a task
+    "Cancelled",
     "CurrentJob",
     "Reject",
     "RetryAfter",

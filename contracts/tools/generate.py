@@ -76,6 +76,8 @@ def python_constants(registry: Registry) -> Iterator[str]:
     yield from python_enum(
         "ResultMode(StrEnum)", "Where a result goes (header x-result).", amqp["result_modes"].items()
     )
+    steps = amqp["cancel_steps"].items()
+    yield from python_enum("CancelStep(StrEnum)", "What became of a job to be cancelled (header x-step).", steps)
     codes = [(error["code"], error["code"]) for error in errors["errors"]]
     yield from python_enum("ErrorCode(StrEnum)", "Stable codes of error results.", codes)
     statuses = [(status["name"], status["status"]) for status in errors["exits"]]
@@ -166,6 +168,8 @@ def go_wire(registry: Registry) -> Iterator[str]:
         )
     for name, value in amqp["result_modes"].items():
         yield from go_const(f"Result{camel(name)}", value, "is a value of the header x-result.")
+    for name, value in amqp["cancel_steps"].items():
+        yield from go_const(f"Cancel{camel(name)}", value, "is a value of the header x-step.")
     for name, value in amqp["grammars"].items():
         yield from go_const(f"Grammar{camel(name)}", f"^(?:{value})$", "is a regular expression for the whole name.")
     for name, value in amqp["redis"].items():

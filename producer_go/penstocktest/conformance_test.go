@@ -64,6 +64,11 @@ func conform(t *testing.T, open func(*testing.T) bench) {
 		{"a stored result is for everybody", (*suite).stored},
 		{"a result nobody wants", (*suite).noResult},
 		{"the first result wins", (*suite).firstWins},
+		{"a job that runs is cancelled", (*suite).cancelsRunning},
+		{"a job that has not started is cancelled", (*suite).cancelsEarly},
+		{"a job that succeeds all the same is not", (*suite).cancelsInVain},
+		{"a cancelled job is not tried again", (*suite).cancelEndsTries},
+		{"nobody is there to cancel", (*suite).cancelUnheard},
 		{"an end", (*suite).closed},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -371,6 +376,99 @@ func (s *suite) firstWins() {
 	}
 }
 
+// untilCancelled waits until a worker has heard of a command.
+func (s *suite) untilCancelled(tasks *double.Tasks, id string) {
+	s.t.Helper()
+	for !tasks.Cancelled(id) {
+		if s.ctx.Err() != nil {
+			s.t.Fatal("no worker has heard of the command")
+		}
+		time.Sleep(time.Millisecond)
+	}
+}
+
+// obedient ends with its context.
+func obedient(started chan<- struct{}, answer any, failure *wire.Failure) double.Handler {
+	return func(ctx context.Context, _ *wire.Job, _ int) (any, *wire.Failure) {
+		started <- struct{}{}
+		<-ctx.Done()
+		return answer, failure
+	}
+}
+
+// cancelRunning enqueues a job of the task q.f, and cancels it when it runs.
+func (s *suite) cancelRunning(started <-chan struct{}, job penstock.Job) *penstock.Handle {
+	s.t.Helper()
+	job.Task = "q.f"
+	handle, err := s.client().Enqueue(s.ctx, job)
+	s.mustNot(err)
+	<-started
+	s.mustNot(handle.Cancel(s.ctx))
+	return handle
+}
+
+func (s *suite) cancelsRunning() {
+	started := make(chan struct{}, 1)
+	s.handle("q.f", obedient(started, nil, &wire.Failure{Code: "INTERRUPTED"}))
+	handle := s.cancelRunning(started, penstock.Job{Result: penstock.ReplyAndStored})
+	var remote *penstock.RemoteError
+	if err := handle.Wait(s.ctx, nil); !errors.As(err, &remote) || remote.Code != penstock.CodeCancelled ||
+		remote.Attempt != 1 || remote.Retryable || remote.JobID != handle.ID() {
+		s.t.Fatalf("got %#v", err)
+	}
+	s.mustBe(s.other().Result(s.ctx, handle.ID(), nil), &penstock.RemoteError{Code: penstock.CodeCancelled})
+	s.mustNot(handle.Cancel(s.ctx)) // once more does no harm
+}
+
+func (s *suite) cancelsEarly() {
+	var runs atomic.Int64
+	tasks := s.handle("q.f", func(context.Context, *wire.Job, int) (any, *wire.Failure) { return runs.Add(1), nil })
+	job := penstock.Job{Task: "q.f", ID: wire.NewID()}
+	s.mustNot(s.other().Cancel(s.ctx, job.ID))
+	s.untilCancelled(tasks, job.ID)
+	err := s.run(job, nil)
+	var remote *penstock.RemoteError
+	if !errors.As(err, &remote) || remote.Code != penstock.CodeCancelled || remote.Attempt != 0 || runs.Load() != 0 {
+		s.t.Fatalf("after %d runs got %#v", runs.Load(), err)
+	}
+	s.mustNot(s.run(penstock.Job{Task: "q.f"}, nil))
+}
+
+func (s *suite) cancelsInVain() {
+	started := make(chan struct{}, 1)
+	s.handle("q.f", obedient(started, 7, nil))
+	var out int
+	s.mustNot(s.cancelRunning(started, penstock.Job{}).Wait(s.ctx, &out))
+	if out != 7 {
+		s.t.Fatalf("got %d", out)
+	}
+}
+
+func (s *suite) cancelEndsTries() {
+	started := make(chan struct{}, 5)
+	tasks := s.handle("q.f", obedient(started, nil, &wire.Failure{Code: "BUSY", Retryable: true}))
+	tasks.Retry("q.f", 5)
+	err := s.cancelRunning(started, penstock.Job{}).Wait(s.ctx, nil)
+	s.mustBe(err, &penstock.RemoteError{Code: penstock.CodeCancelled})
+	if again := len(started); again > 0 {
+		s.t.Fatalf("it was tried again %d times", again)
+	}
+}
+
+func (s *suite) cancelUnheard() {
+	id := wire.NewID()
+	err := s.client().Cancel(s.ctx, id)
+	s.mustBe(err, penstock.ErrUnroutable)
+	var failed *penstock.CancelError
+	if !errors.As(err, &failed) || failed.JobID != id || errors.Is(err, penstock.ErrUnknown) {
+		s.t.Fatalf("got %#v", err)
+	}
+	var invalid *penstock.InvalidJobError
+	if err := s.client().Cancel(s.ctx, "42"); !errors.As(err, &invalid) {
+		s.t.Fatalf("got %v", err)
+	}
+}
+
 func (s *suite) closed() {
 	s.queue("idle")
 	handle, err := s.client().Enqueue(s.ctx, penstock.Job{Task: "idle.f"})
@@ -379,4 +477,5 @@ func (s *suite) closed() {
 	s.mustBe(handle.Wait(s.ctx, nil), penstock.ErrClosed)
 	_, err = s.client().Enqueue(s.ctx, penstock.Job{Task: "idle.f"})
 	s.mustBe(err, penstock.ErrClosed)
+	s.mustBe(handle.Cancel(s.ctx), penstock.ErrClosed)
 }

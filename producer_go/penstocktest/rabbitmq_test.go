@@ -83,6 +83,11 @@ func (r *real) full(name string) {
 
 // tasks is a small worker: it looks a repetition up, and else runs it.
 func (r *real) tasks(tasks *double.Tasks) {
+	r.Commands(func(d amqp.Delivery) {
+		if id, ok := d.Headers[wire.HeaderJob].(string); ok && d.Type == wire.TypeCancel && d.UserId != "" {
+			tasks.Cancel(id)
+		}
+	})
 	r.Serve(r.Queue("q", nil), r.put, func(job *wire.Job, d amqp.Delivery) []byte {
 		repeat, again := d.Headers[wire.HeaderRepeat].(int64)
 		r.mu.Lock()

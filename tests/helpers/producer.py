@@ -37,6 +37,7 @@ class Producer:
         self._replies: dict[str, list[Result]] = {}
         self._answered: list[str] = []
         self._claims: dict[str, Blob] = {}
+        self._steps: dict[str, list[tuple[str, str]]] = {}
         self._consuming = False
 
     def __enter__(self) -> Self:
@@ -94,6 +95,31 @@ class Producer:
             self._connection.process_data_events(time_limit=left)
         return self._replies[job_id][0]
 
+    def cancel(self, job_id: str, **given: Any) -> None:
+        """Tell every worker to cancel a job, and await the broker's confirm; keywords replace properties."""
+        self._consume()
+        properties = {
+            "type": "cancel.v1",
+            "message_id": job_id,
+            "reply_to": self.reply_to,
+            "user_id": self.user,
+            "headers": {"x-job": job_id},
+            **given,
+        }
+        self.channel.basic_publish(
+            self.topology.name("control"), "", b"", pika.BasicProperties(**properties), mandatory=True
+        )
+
+    def acknowledged(self, job_id: str, count: int = 1, seconds: float = 30.0) -> list[tuple[str, str]]:
+        """Await that many acknowledgements of commands to cancel a job: pairs of worker and step, in their order."""
+        deadline = time.monotonic() + seconds
+        while len(self._steps.get(job_id, [])) < count:
+            left = deadline - time.monotonic()
+            if left <= 0:
+                raise AssertionError(f"{self._steps.get(job_id)} of {count} workers answered within {seconds:g} s")
+            self._connection.process_data_events(time_limit=left)
+        return self._steps[job_id]
+
     def replies(self, job_id: str) -> list[Result]:
         """All replies to a job that have come so far."""
         self._connection.process_data_events(time_limit=0)
@@ -129,6 +155,11 @@ class Producer:
         self.channel.basic_consume(queue, self._on_reply, auto_ack=True)
 
     def _on_reply(self, _: Any, __: Any, properties: Any, body: bytes) -> None:
+        if properties.type == "cancelled.v1":
+            job, worker, step = (properties.headers[name] for name in ("x-job", "x-worker", "x-step"))
+            assert (job, body) == (properties.correlation_id, b"")
+            self._steps.setdefault(job, []).append((worker, step))
+            return
         self._answered.append(properties.correlation_id)
         if blob := Blob.named_by(properties.headers or {}):
             self._claims[properties.correlation_id] = blob

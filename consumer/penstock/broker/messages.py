@@ -1,4 +1,4 @@
-"""The three messages that a worker publishes: a reply, a copy that waits, a copy that is dead.
+"""What a worker publishes: a reply, a copy that waits, a copy that is dead, an acknowledgement; and a command.
 
 Copies carry the body unread and only the headers of the registry: what the broker added (x-death and its
 relatives) is left behind, because RabbitMQ 3.10 drops a message whose target it finds in a copied x-death.
@@ -30,6 +30,7 @@ from penstock.wire.registry import (
     HEADER_FENCE,
     HEADER_FIRST_AT,
     HEADER_HANGS,
+    HEADER_JOB,
     HEADER_MAX_RESULT,
     HEADER_NOT_BEFORE,
     HEADER_PEAK_RSS,
@@ -37,12 +38,16 @@ from penstock.wire.registry import (
     HEADER_REPLAYS,
     HEADER_RESULT_MODE,
     HEADER_RUN_MS,
+    HEADER_STEP,
     HEADER_TASK_VERSION,
     HEADER_TRACE,
     HEADER_USER,
     HEADER_WORKER,
     MAX_TRACE_BYTES,
+    TYPE_CANCEL,
+    TYPE_CANCELLED,
     TYPE_RESULT,
+    CancelStep,
 )
 
 _PERSISTENT: Final = 2
@@ -56,6 +61,35 @@ def reply(delivery: Delivery, blob: Blob | None = None) -> BasicProperties:
         content_type=CONTENT_TYPE,
         type=TYPE_RESULT,
         correlation_id=delivery.job_id,
+        delivery_mode=_TRANSIENT,
+    )
+
+
+def cancel(job_id: str, *, user: str, reply_to: str | None = None) -> BasicProperties:
+    """Properties of the command to cancel a job; its body is empty.
+
+    Args:
+        job_id: The job.
+        user: Who sends it: the connection's user.
+        reply_to: Where workers acknowledge it; None: nowhere.
+    """
+    return BasicProperties(
+        headers={HEADER_JOB: job_id},
+        type=TYPE_CANCEL,
+        message_id=job_id,
+        correlation_id=job_id,
+        reply_to=reply_to,
+        user_id=user,
+        delivery_mode=_TRANSIENT,
+    )
+
+
+def cancelled(job_id: str, *, worker: str, step: CancelStep) -> BasicProperties:
+    """Properties of what a worker answers to the command to cancel a job; its body is empty."""
+    return BasicProperties(
+        headers={HEADER_JOB: job_id, HEADER_WORKER: worker, HEADER_STEP: str(step)},
+        type=TYPE_CANCELLED,
+        correlation_id=job_id,
         delivery_mode=_TRANSIENT,
     )
 

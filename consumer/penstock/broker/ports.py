@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable
 from enum import Enum
 from typing import Any, NamedTuple, Protocol
 
-from penstock.domain.topology import Topology
+from penstock.domain.topology import Queue, Topology
 
 
 class Confirm(Enum):
@@ -90,6 +90,22 @@ class Publisher(Protocol):
 
 
 OnMessage = Callable[[Any, Any, Any, bytes], None]
+#: Takes the properties of a command; commands have no body.
+OnCommand = Callable[[Any], None]
+
+
+class Listener(Protocol):
+    """Hears commands over whatever connection there is. One that is sent while there is none is not heard."""
+
+    @property
+    def listening(self) -> bool:
+        """Whether commands are heard."""
+        ...
+
+    @property
+    def trouble(self) -> str | None:
+        """Why they are not; None while all is well, and as long as it is not known."""
+        ...
 
 
 class ConnectionState(NamedTuple):
@@ -148,8 +164,15 @@ class Broker(Protocol):
         """A consumer of the queue with this full name; it begins with `consume`."""
         ...
 
+    def listen(self, queue: Queue, on_command: OnCommand) -> Listener:
+        """A listener on an exclusive queue of its own, declared and bound by it; it begins with `consume`.
+
+        The queue's name is a prefix: over a later connection it is continued, because the old queue may still be there.
+        """
+        ...
+
     def consume(self) -> None:
-        """Start all consumers, now and over every later connection."""
+        """Start all consumers and listeners, now and over every later connection."""
         ...
 
     def troubles(self) -> list[str]:

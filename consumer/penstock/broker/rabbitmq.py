@@ -10,11 +10,12 @@ from typing import Final, NamedTuple
 from penstock.broker import declare
 from penstock.broker.connection import Connection
 from penstock.broker.consumer import Consumer
-from penstock.broker.ports import ConnectionState, OnMessage
+from penstock.broker.listener import Listener
+from penstock.broker.ports import ConnectionState, OnCommand, OnMessage
 from penstock.broker.ports import Publisher as PublisherPort
 from penstock.broker.publisher import Publisher
 from penstock.broker.raw import RawConnection
-from penstock.domain.topology import Topology
+from penstock.domain.topology import Queue, Topology
 from penstock.errors import PenstockError
 from penstock.wire.registry import CONSUMER_TIMEOUT_MS, Event
 
@@ -55,6 +56,7 @@ class RabbitMQ:
         self._consume = Connection(url, name=f"{name} consume", label="consume", on_open=self._attach)
         self._publish = Connection(url, name=f"{name} publish", label="publish", on_open=self._publisher.attach)
         self._consumers: list[Consumer] = []
+        self._listeners: list[Listener] = []
         self._consumer_timeout_ms = consumer_timeout_ms
         self._begun = False
         self._wanted: _Wanted | None = None
@@ -97,6 +99,12 @@ class RabbitMQ:
         self._consumers.append(made)
         return made
 
+    def listen(self, queue: Queue, on_command: OnCommand) -> Listener:
+        """See Broker.listen."""
+        made = Listener(queue, on_command=on_command, on_missing=self._mend)
+        self._listeners.append(made)
+        return made
+
     def consume(self) -> None:
         """See Broker.consume."""
         self._begun = True
@@ -119,6 +127,8 @@ class RabbitMQ:
         self._publisher.stop()
         for consumer in self._consumers:
             consumer.stop()
+        for listener in self._listeners:
+            listener.stop()
         if self._mending is not None:
             self._mending.cancel()
             await asyncio.wait([self._mending])
@@ -127,6 +137,9 @@ class RabbitMQ:
     def _attach(self, connection: RawConnection) -> None:
         """Consume over a new connection, once there are children to run what arrives."""
         if self._begun:
+            # First, so that a job is known to be cancelled when it comes.
+            for listener in self._listeners:
+                listener.attach(connection)
             for consumer in self._consumers:
                 consumer.attach(connection)
 

@@ -3,9 +3,23 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+
+
+class Cancelled(BaseException):
+    """The job that runs was cancelled; what it holds is to be let go.
+
+    Raised in the task where a signal can interrupt it, that is in the lanes Processes and Serial, between two steps of
+    Python code or in a call that waits. In Commands it ends the program. Not an Exception, so that code that is
+    content with any failure does not go on. A task in the lane Threads looks at `current_job().cancelled` and may
+    raise it; in Async the job gets asyncio.CancelledError.
+    """
+
+
+def _never() -> bool:
+    return False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,6 +35,7 @@ class CurrentJob:
             token", M. Kleppmann, 2016).
         deadline_ms: Unix ms after which nobody waits for the result; None: no deadline.
         meta: The caller's notes.
+        stop_asked: What `cancelled` asks.
     """
 
     id: str
@@ -29,6 +44,12 @@ class CurrentJob:
     fence: int
     deadline_ms: int | None
     meta: Mapping[str, str]
+    stop_asked: Callable[[], bool] = field(default=_never, repr=False, compare=False)
+
+    @property
+    def cancelled(self) -> bool:
+        """Whether the job was cancelled and is to end: a success counts still, anything else ends it as CANCELLED."""
+        return self.stop_asked()
 
     @property
     def remaining(self) -> float | None:

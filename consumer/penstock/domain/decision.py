@@ -69,6 +69,9 @@ def decide(
     failure = outcome.failure
     if failure is None:
         return Complete(outcome.body, None, spent)
+    if outcome.kind is OutcomeKind.CANCELLED:
+        # Whoever cancels a job that nobody awaits does not want to find it among the dead.
+        return Complete(None, failure, spent)
     after = _charge(outcome, spent, now_ms)
     delay_s = _delay(outcome, after, policy, job_id)
     cut = False

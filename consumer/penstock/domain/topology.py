@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from penstock.wire.registry import EXCHANGES, LADDER, NAMESPACE, QUEUES
+from penstock.wire.registry import EXCHANGES, LADDER, NAMESPACE, QUEUES, TRANSIENT_QUEUES
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,6 +45,13 @@ class Topology:
     def dead_queue(self, queue: str) -> str:
         """The broker's name of a dead queue: `stats` is `penstock.dead.stats`."""
         return self.name(f"dead.{queue}")
+
+    def control_queue(self, user: str, instance: str) -> Queue:
+        """The queue on which a worker hears commands: exclusive, not durable, and of this worker alone."""
+        row = next(row for row in TRANSIENT_QUEUES if row.exchange == "control")
+        fields = {"user": user, "instance": instance}
+        bindings = ((self.name(row.exchange), _fill(row.key, fields)),)
+        return Queue(name=self.name(_fill(row.name, fields)), arguments={}, bindings=bindings)
 
     def exchanges(self) -> Iterator[Exchange]:
         """Every exchange, each after the one that it names as alternate."""

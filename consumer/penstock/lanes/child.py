@@ -107,6 +107,10 @@ class Child:
         """End the child and what it started, at once."""
         self._signal(os.killpg, signal.SIGKILL)
 
+    def interrupt(self) -> None:
+        """Have a child that is ready look which of its jobs is to end."""
+        self._signal(os.kill, signal.SIGINT)
+
     def ask_stack(self) -> None:
         """Have a child that is ready write its stacks down, for what `on_exit` tells if it ends now."""
         self._signal(os.kill, signal.SIGUSR2)

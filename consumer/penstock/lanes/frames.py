@@ -6,7 +6,8 @@ Integers are big-endian; `length` counts everything after itself. `meta` is a ms
 know; `body` is opaque. `number` ties an OUTCOME to its JOB. A body too long for a frame lies in a file in memory: its
 descriptor comes with the frame (SCM_RIGHTS), whose kind has the highest bit set, and `body` is empty.
 
-    parent ──▶ child    BOOT     meta [target, worker, max_body_bytes, contracts, max_blob_bytes]
+    parent ──▶ child    BOOT     meta [target, worker, max_body_bytes, contracts, max_blob_bytes]; to a child with one
+                                 job at a time with a file in which the parent says which one is to end (runner/stop)
     child  ──▶ parent   READY    meta []
     child  ──▶ parent   FAILED   meta [what happened]; the child then ends
     parent ──▶ child    JOB      meta [task, job id, attempt, version?, deadline?, fence, failures,
@@ -17,6 +18,8 @@ descriptor comes with the frame (SCM_RIGHTS), whose kind has the highest bit set
                                        details]
     child  ──▶ parent   BLOCKED  meta [seconds, stack]; number is that of the JOB which keeps the others of an async
                              child from going on, 0: it is none of them
+    parent ──▶ child    CANCEL   meta []; the job of this number is to end. To a child with several jobs only: one that
+                                 runs its job does not read
     child  ──▶ parent   CATALOG  meta [queues]; the child then ends
     parent closes                the child finishes the jobs that it has and ends
 """
@@ -56,6 +59,7 @@ class Kind(IntEnum):
     OUTCOME = 5
     CATALOG = 6
     BLOCKED = 7
+    CANCEL = 8
 
 
 class Frame(NamedTuple):

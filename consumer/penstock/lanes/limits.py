@@ -22,6 +22,8 @@ class Limit(StrEnum):
 
     TIMEOUT = "timeout"
     MEMORY = "memory"
+    #: None of its own: it was cancelled, and the time is over that it had to end by itself.
+    CANCEL = "cancelled"
 
 
 @dataclass(slots=True)

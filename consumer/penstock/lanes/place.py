@@ -10,16 +10,19 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any, Final
 
+from penstock.domain.cancellation import Told
 from penstock.domain.delivery import Delivery
 from penstock.domain.outcome import Evidence, Outcome, OutcomeKind
 from penstock.domain.recycle import Recycle
 from penstock.domain.task import QueueSpec
+from penstock.lanes.cancelling import GRACE_S, Cancelling
 from penstock.lanes.child import Child
 from penstock.lanes.frames import Frame, Kind, pack
 from penstock.lanes.judgement import above_memory, child_lost, outcome_of, timed_out
 from penstock.lanes.limits import Limit, Sentence, overdue
 from penstock.lanes.memory import oom_kills, resident
 from penstock.lanes.slots import Slot, Slots
+from penstock.memory_file import MemoryFile
 
 #: Seconds that a child has for its imports and start-up hooks.
 BOOT_TIMEOUT_S: Final = 300.0
@@ -51,6 +54,8 @@ class Reason(StrEnum):
     TIMEOUT = "timeout"
     #: Killed, because it had too much memory: by us, or by the system.
     MEMORY = "memory"
+    #: Killed, because its job was cancelled and did not end by itself.
+    CANCELLED = "cancelled"
     #: It had done its one job.
     FINISHED = "finished"
     #: It was replaced though nothing was wrong with it.
@@ -153,6 +158,9 @@ class Place:
         #: Whether the present child is to be replaced for another reason than its limits.
         self._stale = False
         self._sentence: Sentence | None = None
+        self._cancelling = Cancelling()
+        #: Where the child reads which job is to end; None: it learns that by a frame.
+        self._stop: MemoryFile | None = None
         self._finishing = False
         self._said: str | None = None
         self._timer: asyncio.TimerHandle | None = None
@@ -174,6 +182,7 @@ class Place:
         self._sentence = self._said = None
         self._finishing = False
         self._oom_kills = oom_kills()
+        self._stop = None if self._spec.lane.shared else MemoryFile.make()
         child = Child(
             [self._spec.lane.kind],
             python=self._spec.lane.python,
@@ -182,7 +191,7 @@ class Place:
         )
         child.start()
         self.child = child
-        child.send(pack(Kind.BOOT, 0, self._boot))
+        child.send(pack(Kind.BOOT, 0, self._boot, with_fd=self._stop is not None), self._stop)
         child.flush()
         self.later(BOOT_TIMEOUT_S, self._boots_too_long)
 
@@ -249,6 +258,9 @@ class Place:
             return
         self.failures = 0
         self._jobs += 1
+        if self._cancelling:
+            outcome = self._cancelling.ended(frame.number, delivery, outcome)
+            self._press()
         self._on_outcome(delivery, outcome)
         if self._alone:
             self.finish()
@@ -276,6 +288,42 @@ class Place:
             self._sentence = None
             self.child.forget_stack()
         return True
+
+    # ── cancelling ──────────────────────────────────────────────────────────────────────────────
+
+    def cancel_job(self, job_id: str, told: Told) -> bool:
+        """Have the child end a job that it has; `told` is called once it has ended. False: it has no such job."""
+        number = None if self.slot is None else self.slot.number_of(job_id)
+        if number is None:
+            return False
+        self._cancelling.ask(number, told)
+        self._press()
+        return True
+
+    def _press(self) -> None:
+        """Tell the child which of its running jobs are to end.
+
+        A job that has the child for itself is killed with it after a while. One that has neighbours is not: it ends
+        when it looks.
+        """
+        assert self.child is not None
+        assert self.slot is not None
+        for number in self._cancelling.due(self.slot):
+            if self._stop is None:
+                self.child.send(pack(Kind.CANCEL, number, []))
+                self.child.flush()
+            else:
+                self._stop.write(number.to_bytes(4, "big"), 0)
+                self.child.interrupt()
+                asyncio.get_running_loop().call_later(GRACE_S, self._overstays, self.child, number)
+
+    def _overstays(self, child: Child, number: int) -> None:
+        """A job that was to end has had its time; a child that is sentenced already is killed anyway."""
+        if child is not self.child or self.slot is None or self._sentence is not None:
+            return
+        if any(running == number for running, _ in self.slot.running()):
+            self._sentence = Sentence({number}, Limit.CANCEL)
+            self._carry_out(self._sentence)
 
     # ── limits ──────────────────────────────────────────────────────────────────────────────────
 
@@ -343,6 +391,8 @@ class Place:
         if starved := status == -signal.SIGKILL and self._sentence is None and oom_kills() > self._oom_kills:
             evidence = replace(evidence, exit=f"{evidence.exit}: the system ran out of memory")
         outcomes, begun = self._judged(evidence)
+        if self._cancelling:
+            outcomes += self._cancelled_unstarted()
         gone = {id(delivery) for delivery, _ in outcomes} | {id(delivery) for delivery in begun}
         jobs = self.slots.remove(self.slot) if self.slot is not None else []
         end = End(
@@ -355,7 +405,7 @@ class Place:
             begun=begun,
             unstarted=[delivery for delivery in jobs if id(delivery) not in gone],
         )
-        self.child = self.slot = None
+        self.child = self.slot = self._stop = None
         self.state = SlotState.STOPPED
         self._on_end(self, end)
 
@@ -377,18 +427,30 @@ class Place:
         if self.slot is None:
             return outcomes, begun
         for number, assigned in self.slot.running():
+            delivery = assigned.delivery
             run_s = self._clock() - assigned.since
-            if self._sentence is None:
-                outcomes.append((assigned.delivery, child_lost(assigned.delivery, evidence, run_s=run_s)))
+            if self._sentence is None or (number in self._cancelling and self.slot.width > 1):
+                lost = child_lost(delivery, evidence, run_s=run_s)
+                outcomes.append((delivery, self._cancelling.ended(number, delivery, lost)))
             elif number in self._sentence.numbers:
-                outcomes.append((assigned.delivery, self._sentenced(assigned.delivery, evidence, run_s)))
+                judged = self._sentenced(delivery, evidence, run_s)
+                outcomes.append((delivery, self._cancelling.ended(number, delivery, judged)))
             elif self.slot.width > 1:
-                begun.append(assigned.delivery)
+                begun.append(delivery)
             # Else the sentenced job answered while its child was being killed; what came next had hardly begun.
         return outcomes, begun
 
+    def _cancelled_unstarted(self) -> list[tuple[Delivery, Outcome]]:
+        """Jobs that the child had, had not begun, and that are not to begin elsewhere either."""
+        if self.slot is None:
+            return []
+        jobs = [(number, job.delivery) for number, job in self.slot.jobs.items() if number in self._cancelling]
+        return [(delivery, self._cancelling.unstarted(number, delivery)) for number, delivery in jobs]
+
     def _sentenced(self, delivery: Delivery, evidence: Evidence, run_s: float) -> Outcome:
         assert self._sentence is not None
+        if self._sentence.limit is Limit.CANCEL:
+            return child_lost(delivery, evidence, run_s=run_s)
         if self._sentence.limit is Limit.MEMORY:
             return above_memory(delivery, evidence, run_s=run_s, limit=self._memory or 0)
         task = self._spec.find(delivery.task, delivery.version)

@@ -54,6 +54,10 @@ class Slot:
         """The numbers and the jobs that run, oldest first."""
         return islice(self.jobs.items(), self.width)
 
+    def number_of(self, job_id: str) -> int | None:
+        """The frame number of a job; None: the child does not have it."""
+        return next((number for number, job in self.jobs.items() if job.delivery.job_id == job_id), None)
+
 
 class Slots:
     """Hands waiting jobs to children.
@@ -103,6 +107,14 @@ class Slots:
         taken = list(self._waiting)
         self._waiting.clear()
         return taken
+
+    def withdraw(self, job_id: str) -> Delivery | None:
+        """Remove and return a job that no child has; None: none is waiting by this id."""
+        for delivery in self._waiting:
+            if delivery.job_id == job_id:
+                self._waiting.remove(delivery)
+                return delivery
+        return None
 
     def add(self, child: Child) -> Slot:
         """A child has become ready."""

@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from typing import Any, Final
 
+from penstock.domain.cancellation import Told, cancelled
 from penstock.domain.delivery import Delivery
 from penstock.domain.lane import PROBE_S, mostly_broken, restart_delay
 from penstock.domain.outcome import Outcome
@@ -22,7 +23,7 @@ from penstock.lanes.memory import usable
 from penstock.lanes.place import BOOT_TIMEOUT_S, END_S, End, Place, Reason, SlotState
 from penstock.lanes.quarantine import Quarantine
 from penstock.lanes.slots import Slots
-from penstock.wire.registry import Event, Exit
+from penstock.wire.registry import CancelStep, Event, Exit
 
 _log = logging.getLogger(__name__)
 
@@ -230,6 +231,21 @@ class Lane:
         self._watch()
         return True
 
+    def cancel(self, job_id: str, told: Told) -> bool:
+        """Cancel a job that waits here or is in a child; False: there is none by this id.
+
+        `told` is called once: at once when the job had not started, else when it has ended. Its outcome is reported
+        to `on_outcome` as any other.
+        """
+        if any(place.cancel_job(job_id, told) for place in self._all_places()):
+            return True
+        for slots in (self._slots, self._quarantine.place.slots):
+            if (delivery := slots.withdraw(job_id)) is not None:
+                told(CancelStep.NEVER_STARTED)
+                self._ended(delivery, cancelled(delivery, CancelStep.NEVER_STARTED))
+                return True
+        return False
+
     @property
     def mean_s(self) -> float | None:
         """Moving mean of the run time, in seconds; None before the first job."""
@@ -334,6 +350,11 @@ class Lane:
             return
         if end.reason is Reason.RECYCLED:
             _log.info("child recycled", extra={"event": Event.CHILD_EXITED, **fields})
+            self._spawn(place)
+            return
+        if end.reason is Reason.CANCELLED:
+            text = "child killed: its job was cancelled and did not end by itself"
+            _log.warning(text, extra={"event": Event.CHILD_LOST, **fields})
             self._spawn(place)
             return
         if not self._fails_start(place, boot_error(self.spec, end.said, end.status)):

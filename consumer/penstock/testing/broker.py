@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
-from penstock.broker.ports import ConnectionState, OnMessage, Publisher
-from penstock.domain.topology import Topology
+from penstock.broker.ports import ConnectionState, OnCommand, OnMessage, Publisher
+from penstock.domain.topology import Queue, Topology
 from penstock.errors import TopologyError, UnavailableError
 from penstock.testing.consumer import MemoryConsumer
+from penstock.testing.listener import MemoryListener
 from penstock.testing.publisher import MemoryPublisher
 from penstock.testing.server import GUEST, MemoryServer
 
@@ -29,6 +30,7 @@ class MemoryBroker:
         self.publisher: Publisher = self._publisher
         self._declare: Callable[[], None] | None = None
         self._consumers: list[MemoryConsumer] = []
+        self._listeners: list[MemoryListener] = []
         self._connected = False
         self._consumes = False
         self._closed = False
@@ -71,12 +73,20 @@ class MemoryBroker:
             made.connect()
         return made
 
+    def listen(self, queue: Queue, on_command: OnCommand) -> MemoryListener:
+        """See Broker.listen."""
+        made = MemoryListener(self.server, queue, on_command=on_command, on_missing=self._mend)
+        self._listeners.append(made)
+        if self._consumes and self._connected:
+            made.connect()
+        return made
+
     def consume(self) -> None:
         """See Broker.consume."""
         self._consumes = True
         if self._connected:
-            for consumer in self._consumers:
-                consumer.connect()
+            for each in self._takers():
+                each.connect()
 
     def troubles(self) -> list[str]:
         """See Broker.troubles."""
@@ -111,6 +121,10 @@ class MemoryBroker:
 
     # ── inside ──────────────────────────────────────────────────────────────────────────────────
 
+    def _takers(self) -> list[MemoryListener | MemoryConsumer]:
+        """Listeners first, so that a job is known to be cancelled when it comes."""
+        return [*self._listeners, *self._consumers]
+
     def _mend(self) -> None:
         """Something that was there is gone: declare it again, if that is this broker's business."""
         if self._declare is not None:
@@ -120,11 +134,11 @@ class MemoryBroker:
         self._connected = True
         self._publisher.connect()
         if self._consumes:
-            for consumer in self._consumers:
-                consumer.connect()
+            for each in self._takers():
+                each.connect()
 
     def _disconnect(self, why: str) -> None:
         self._connected = False
         self._publisher.disconnect()
-        for consumer in self._consumers:
-            consumer.disconnect(why)
+        for each in self._takers():
+            each.disconnect(why)

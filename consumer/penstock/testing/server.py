@@ -89,6 +89,10 @@ class MemoryServer:
             exchange.bindings = [binding for binding in exchange.bindings if binding[1] != name]
         queue.cancel_all()
 
+    def has_exchange(self, name: str) -> bool:
+        """Whether there is an exchange of this name."""
+        return name in self._exchanges
+
     def missing(self, topology: Topology, queues: Iterable[str]) -> list[str]:
         """The exchanges and queues of a namespace that are not there."""
         exchanges = [f"exchange {one.name}" for one in topology.exchanges() if one.name not in self._exchanges]

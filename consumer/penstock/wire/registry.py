@@ -9,6 +9,8 @@ NAMESPACE: Final = "penstock"
 CONTENT_TYPE: Final = "application/vnd.msgpack"
 TYPE_JOB: Final = "job.v1"
 TYPE_RESULT: Final = "result.v1"
+TYPE_CANCEL: Final = "cancel.v1"
+TYPE_CANCELLED: Final = "cancelled.v1"
 GRAMMAR_QUEUE: Final = "[A-Za-z0-9_-]{1,64}"
 GRAMMAR_TASK: Final = "[A-Za-z0-9_-]{1,64}(\\.[A-Za-z0-9_-]+)+"
 GRAMMAR_USER: Final = "[A-Za-z0-9_-]{1,64}"
@@ -47,6 +49,8 @@ HEADER_EXIT: Final = "x-exit"
 HEADER_PEAK_RSS: Final = "x-peak-rss"
 HEADER_TRACE: Final = "x-trace"
 HEADER_EDITED_AT: Final = "x-edited-at"
+HEADER_JOB: Final = "x-job"
+HEADER_STEP: Final = "x-step"
 HEADER_TRACEPARENT: Final = "traceparent"
 HEADER_TRACESTATE: Final = "tracestate"
 MAX_BODY_BYTES: Final = 1048576
@@ -69,6 +73,9 @@ BLOB_TTL_MS: Final = 604800000
 BLOB_GRACE_MS: Final = 300000
 BLOB_SETTLED_MS: Final = 60000
 COMPRESS_FROM_BYTES: Final = 8192
+CANCEL_GRACE_MS: Final = 2000
+CANCELS_REMEMBERED: Final = 4096
+CANCEL_MEMORY_MS: Final = 3900000
 
 
 class ResultMode(StrEnum):
@@ -78,6 +85,16 @@ class ResultMode(StrEnum):
     STORED = "stored"
     REPLY_AND_STORED = "reply+stored"
     NONE = "none"
+
+
+class CancelStep(StrEnum):
+    """What became of a job to be cancelled (header x-step)."""
+
+    NEVER_STARTED = "never_started"
+    EXCEPTION = "exception"
+    KILLED = "killed"
+    ENDED = "ended"
+    UNKNOWN_HERE = "unknown_here"
 
 
 class ErrorCode(StrEnum):
@@ -131,6 +148,8 @@ class Event(StrEnum):
     AMQP_CONSUMER_CANCELLED = "amqp.consumer_cancelled"
     AMQP_BLOCKED = "amqp.blocked"
     AMQP_UNBLOCKED = "amqp.unblocked"
+    CONTROL_DEAF = "control.deaf"
+    CONTROL_LISTENING = "control.listening"
     INTAKE_PAUSED = "intake.paused"
     INTAKE_RESUMED = "intake.resumed"
     REDIS_UNAVAILABLE = "redis.unavailable"
@@ -146,6 +165,7 @@ class Event(StrEnum):
     JOB_RETRY_SCHEDULED = "job.retry_scheduled"
     JOB_DEAD_LETTERED = "job.dead_lettered"
     JOB_REFUSED = "job.refused"
+    JOB_CANCELLED = "job.cancelled"
     JOB_GIVEN_BACK = "job.given_back"
     JOB_FOUND_DONE = "job.found_done"
     JOB_REFRESHED = "job.refreshed"
@@ -474,7 +494,7 @@ METRICS: Final = (
         name="penstock_child_exits_total",
         type="counter",
         labels=("queue", "reason",),
-        meaning="Child processes that ended, by reason: boot (before it was ready), crash (it ended itself), signal (by one that was not ours), timeout, memory (above its limit, or the system ran out of it), finished (its one job in quarantine), recycled (replaced though nothing was wrong), stopped (the worker stops).",
+        meaning="Child processes that ended, by reason: boot (before it was ready), crash (it ended itself), signal (by one that was not ours), timeout, cancelled (its job was, and did not end by itself), memory (above its limit, or the system ran out of it), finished (its one job in quarantine), recycled (replaced though nothing was wrong), stopped (the worker stops).",
     ),
     MetricRow(
         buckets=(),

@@ -48,6 +48,10 @@ class InHand:
     def __contains__(self, delivery: Delivery) -> bool:
         return self._held.get(delivery.job_id) is delivery
 
+    def has(self, job_id: str) -> bool:
+        """Whether the worker has this job."""
+        return job_id in self._held
+
     def meet(self, delivery: Delivery) -> Meeting:
         """Take note of a delivery. Messages without an id have nothing in common."""
         if not delivery.job_id:

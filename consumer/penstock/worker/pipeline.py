@@ -14,6 +14,7 @@ from collections.abc import Callable
 from typing import Any, Final, Protocol
 
 from penstock.domain.budget import HOLD_UP_MS, QUARANTINE_MS, RetryBudget, hold_up_ms
+from penstock.domain.cancellation import Told, cancelled
 from penstock.domain.decision import Complete, decide
 from penstock.domain.delivery import Delivery
 from penstock.domain.outcome import Outcome, OutcomeKind
@@ -23,7 +24,8 @@ from penstock.results.ports import ResultStore
 from penstock.telemetry.metrics import Metrics
 from penstock.wire.failure import Failure
 from penstock.wire.headers import is_job_id, job_id_time_ms
-from penstock.wire.registry import ErrorCode, Event
+from penstock.wire.registry import CancelStep, ErrorCode, Event
+from penstock.worker.cancels import Cancels
 from penstock.worker.claims import Claims
 from penstock.worker.in_hand import InHand, Meeting
 from penstock.worker.intake import Intake
@@ -46,6 +48,10 @@ class Runs(Protocol):
         """Run a job alone, now; False: the quarantine slot is taken."""
         ...
 
+    def cancel(self, job_id: str, told: Told) -> bool:
+        """Stop a job, wherever it is; `told` is called once, now or when it has ended. False: it is not here."""
+        ...
+
 
 class Pipeline:
     """The way of the jobs of one queue.
@@ -58,6 +64,7 @@ class Pipeline:
         store: Where earlier results are looked up; None: there is no store.
         claims: Brings long bodies; None: there is no store.
         in_hand: The jobs that the worker has.
+        cancels: The jobs that are to be cancelled.
         metrics: Counts.
         clock: Monotonic, in seconds, for the retry budgets.
     """
@@ -71,6 +78,7 @@ class Pipeline:
         store: ResultStore | None,
         claims: Claims | None,
         in_hand: InHand,
+        cancels: Cancels,
         metrics: Metrics,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -81,6 +89,9 @@ class Pipeline:
         self._store = store
         self._claims = claims
         self._in_hand = in_hand
+        self._cancels = cancels
+        #: Jobs whose earlier result, or whose body, is being fetched: neither at the door nor in the lane.
+        self._fetching: set[str] = set()
         self._metrics = metrics
         self._clock = clock
         self._budgets = {
@@ -122,6 +133,8 @@ class Pipeline:
             self._settlement.return_unstarted(delivery)
         elif (refusal := self._intake.refuse(delivery, now_ms)) is not None:
             self.ended(delivery, refusal)
+        elif delivery.job_id in self._cancels:
+            self.ended(delivery, cancelled(delivery, CancelStep.NEVER_STARTED))
         elif self._intake.waits(delivery, now_ms):
             assert delivery.not_before_ms is not None
             self.postponed += 1
@@ -132,12 +145,14 @@ class Pipeline:
             self._metrics.retry_postponed(delivery)
             self._hold_up(delivery, now_ms)
         elif delivery.again and self._store is not None and awaits(delivery)[0]:
+            self._fetching.add(delivery.job_id)
             self._store.find(delivery.job_id, lambda body: self._looked_up(delivery, body))
         else:
             self._start(delivery, now_ms)
 
     def _looked_up(self, delivery: Delivery, body: bytes | None) -> None:
         """The store has said whether the job has a result already."""
+        self._fetching.discard(delivery.job_id)
         try:
             if body is not None:
                 self._settlement.found_result(delivery, body)
@@ -149,9 +164,20 @@ class Pipeline:
         except Exception:  # noqa: BLE001 -- see _given_up
             self._given_up(delivery)
 
+    def cancel(self, job_id: str, told: Told) -> bool:
+        """Cancel a job that is here and has not ended; False: there is none."""
+        if job_id in self._fetching:
+            told(CancelStep.NEVER_STARTED)  # `_start` will see it among the cancelled
+            return True
+        return self._lane.cancel(job_id, told)
+
     def _start(self, delivery: Delivery, now_ms: int) -> None:
+        if delivery.job_id in self._cancels:
+            self.ended(delivery, cancelled(delivery, CancelStep.NEVER_STARTED))
+            return
         if delivery.blob is not None and delivery.file is None:
             assert self._claims is not None  # or it was refused
+            self._fetching.add(delivery.job_id)
             self._claims.bring(delivery, lambda found: self._brought(delivery, found))
             return
         if delivery.spent.suspicious:
@@ -170,6 +196,7 @@ class Pipeline:
 
     def _brought(self, delivery: Delivery, found: bool | OSError) -> None:
         """The store has given the job's body, or has none."""
+        self._fetching.discard(delivery.job_id)
         try:
             if not (self.open and delivery.channel.open):
                 self._settlement.return_unstarted(delivery)
@@ -228,6 +255,8 @@ class Pipeline:
         self._metrics.finished(delivery, outcome.kind, outcome.run_s)
         if outcome.kind is OutcomeKind.RAISED:
             self._log(Event.JOB_RAISED, delivery, outcome, logging.ERROR)
+        elif outcome.kind is OutcomeKind.CANCELLED:
+            self._log(Event.JOB_CANCELLED, delivery, outcome, logging.INFO)
         elif outcome.kind in _REFUSED and isinstance(decision, Complete):
             self._log(Event.JOB_REFUSED, delivery, outcome, logging.WARNING)
         self._settlement.settle(delivery, outcome, decision)

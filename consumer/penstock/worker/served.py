@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from penstock.broker.ports import Broker
+from penstock.domain.cancellation import Told
 from penstock.domain.delivery import Delivery
 from penstock.domain.lane import PREFETCH_PER_SLOT, is_short
 from penstock.domain.outcome import Outcome
@@ -15,6 +16,7 @@ from penstock.lanes.supervisor import Lane
 from penstock.results.ports import ResultStore
 from penstock.settings import WorkerSettings
 from penstock.telemetry.metrics import Metrics
+from penstock.worker.cancels import Cancels
 from penstock.worker.claims import Claims
 from penstock.worker.drain import Tally
 from penstock.worker.in_hand import InHand
@@ -36,6 +38,7 @@ class ServedQueue:
         store: Shared by all queues.
         claims: Shared by all queues.
         in_hand: Shared by all queues.
+        cancels: Shared by all queues.
         metrics: Shared by all queues.
         shutdown: Told when no child is left.
     """
@@ -51,6 +54,7 @@ class ServedQueue:
         store: ResultStore | None,
         claims: Claims | None,
         in_hand: InHand,
+        cancels: Cancels,
         metrics: Metrics,
         shutdown: Shutdown,
     ) -> None:
@@ -74,7 +78,7 @@ class ServedQueue:
             on_unstarted=self._unstarted,
             on_broken=lambda why: shutdown.fail(WorkerError(why)) if settings.on_broken == "exit" else None,
         )
-        self.pipeline = Pipeline(spec, intake, self.lane, settlement, store, claims, in_hand, metrics)
+        self.pipeline = Pipeline(spec, intake, self.lane, settlement, store, claims, in_hand, cancels, metrics)
         self._prefetch = PREFETCH_PER_SLOT * spec.lane.slots
         self.consumer = broker.consumer(
             topology.work_queue(spec.name), prefetch=self._prefetch, on_message=self._arrived
@@ -99,6 +103,10 @@ class ServedQueue:
 
     def _unstarted(self, delivery: Delivery) -> None:
         self.pipeline.unstarted(delivery)
+
+    def cancel(self, job_id: str, told: Told) -> bool:
+        """Cancel a job if this queue has it; `told` is called once, now or later. False: it has not."""
+        return self.pipeline.cancel(job_id, told)
 
     def adjust(self) -> None:
         """Fit the prefetch to the length of the jobs, and to those that are only passed on to wait."""

@@ -43,7 +43,7 @@ _AGAIN_S: Final = (0.1, 1.0, 5.0, 15.0)
 _REPLIES: Final = frozenset({ResultMode.REPLY, ResultMode.REPLY_AND_STORED})
 _STORES: Final = frozenset({ResultMode.STORED, ResultMode.REPLY_AND_STORED})
 #: Outcomes of attempts that had begun.
-_TRIED: Final = frozenset({OutcomeKind.RAISED, OutcomeKind.CHILD_LOST, OutcomeKind.TIMED_OUT, OutcomeKind.CANCELLED})
+_TRIED: Final = frozenset({OutcomeKind.RAISED, OutcomeKind.CHILD_LOST, OutcomeKind.TIMED_OUT})
 
 
 class _Long(NamedTuple):
@@ -299,12 +299,12 @@ class Settlement:
         if not (any(awaits(delivery)) and is_job_id(delivery.job_id) and is_task(delivery.task)):
             return None
         now_ms = int(time.time() * 1000)
-        ran = outcome.kind is OutcomeKind.RAISED
+        ran = outcome.kind is OutcomeKind.RAISED or (outcome.kind is OutcomeKind.CANCELLED and outcome.tries > 0)
         result = Result(
             job_id=delivery.job_id,
             task=delivery.task,
             tv=task_version(delivery),
-            attempt=spent.attempts if outcome.kind in _TRIED else 0,
+            attempt=_attempts(outcome, spent),
             started_at=now_ms - int(outcome.run_s * 1000) if ran else None,
             finished_at=now_ms,
             worker=self._worker,
@@ -332,6 +332,13 @@ class Settlement:
 
     def _note(self, event: Event, delivery: Delivery, text: str, level: int) -> None:
         _log.log(level, text, extra={"event": event, **identity(delivery)})
+
+
+def _attempts(outcome: Outcome, spent: Spent) -> int:
+    """The attempt that ended the job, 0 when it was never tried; a cancelled one is charged to no budget."""
+    if outcome.kind is OutcomeKind.CANCELLED:
+        return spent.attempts + outcome.tries
+    return spent.attempts if outcome.kind in _TRIED else 0
 
 
 def _pause_s(tries: int) -> float:

@@ -7,7 +7,7 @@ import logging
 from typing import Final
 
 from penstock import __version__
-from penstock.broker.ports import Broker
+from penstock.broker.ports import Broker, Listener
 from penstock.broker.rabbitmq import RabbitMQ
 from penstock.domain.task import QueueSpec
 from penstock.domain.topology import Topology
@@ -19,7 +19,9 @@ from penstock.settings import WorkerSettings
 from penstock.telemetry.metrics import Metrics
 from penstock.wire.registry import Event, Exit
 from penstock.worker import readings
+from penstock.worker.cancels import Cancels
 from penstock.worker.claims import Claims
+from penstock.worker.control import Control
 from penstock.worker.drain import Drain
 from penstock.worker.health import HealthServer
 from penstock.worker.in_hand import InHand
@@ -90,8 +92,10 @@ class Worker:
         self._metrics = Metrics(specs)
         self._claims = Claims(store.blobs) if store else None
         self._in_hand = InHand(self._claims.release) if self._claims else InHand()
+        self._cancels = Cancels()
         self._queues = self._serve(specs)
         self.signals = Signals(self._queues, self.shutdown)
+        self._listener = self._listen()
         self._readiness = Readiness(self._queues, broker, store, self.shutdown)
         self._pause = IntakePause(self._queues, self._readiness.unsettleable)
         self._health = HealthServer(self._readiness.not_ready, self._metrics.page)
@@ -118,11 +122,26 @@ class Worker:
                 store=self._store,
                 claims=self._claims,
                 in_hand=self._in_hand,
+                cancels=self._cancels,
                 metrics=self._metrics,
                 shutdown=self.shutdown,
             )
             for spec in specs
         ]
+
+    def _listen(self) -> Listener:
+        topology = Topology(self._settings.namespace)
+        control = Control(
+            self._queues,
+            self._cancels,
+            self._in_hand,
+            self._broker.publisher,
+            topology,
+            worker=self.name,
+            strict=self._settings.strict,
+        )
+        queue = topology.control_queue(self._broker.user, self._settings.instance)
+        return self._broker.listen(queue, control.heard)
 
     def not_ready(self) -> list[str]:
         """Why this worker would not run a job now; empty: it would."""
@@ -183,7 +202,11 @@ class Worker:
 
     async def _until_consuming(self) -> None:
         deadline = asyncio.get_running_loop().time() + _CONSUME_S
-        while not all(queue.consumer.consuming for queue in self._queues):
+        # A worker that may not have a queue for commands works all the same, and has said so.
+        while not (
+            all(queue.consumer.consuming for queue in self._queues)
+            and (self._listener.listening or self._listener.trouble)
+        ):
             if asyncio.get_running_loop().time() > deadline:
                 raise WorkerError("RabbitMQ does not start the consumers: " + "; ".join(self.not_ready()))
             await asyncio.sleep(0.005)

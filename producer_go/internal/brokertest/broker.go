@@ -46,8 +46,10 @@ func At(t testing.TB, url string) *Broker {
 	b := &Broker{URL: url, Namespace: "test-" + wire.NewInstance(), t: t}
 	b.Connect()
 	t.Cleanup(func() { b.Conn.Close() })
-	for _, name := range []string{wire.ExchangeJobs, wire.ExchangeReplies} {
-		b.must(b.ch.ExchangeDeclare(b.Name(name), "topic", true, false, false, false, nil))
+	for name, kind := range map[string]string{
+		wire.ExchangeJobs: "topic", wire.ExchangeReplies: "topic", wire.ExchangeControl: "fanout",
+	} {
+		b.must(b.ch.ExchangeDeclare(b.Name(name), kind, true, false, false, false, nil))
 		t.Cleanup(func() { b.ch.ExchangeDelete(b.Name(name), false, false) })
 	}
 	return b
@@ -85,6 +87,32 @@ func (b *Broker) Queue(name string, arguments amqp.Table) string {
 	b.t.Cleanup(func() { b.ch.QueueDelete(queue, false, false, false) })
 	b.must(b.ch.QueueBind(queue, name+".#", b.Name(wire.ExchangeJobs), false, nil))
 	return queue
+}
+
+// Commands calls heard with every command to workers, as each of them hears it, until the test ends.
+func (b *Broker) Commands(heard func(amqp.Delivery)) {
+	b.t.Helper()
+	conn, err := amqp.Dial(b.URL)
+	b.must(err)
+	ch, err := conn.Channel()
+	b.must(err)
+	queue := b.Name(wire.Fill(wire.QueueControl, "user", "tester", "instance", wire.NewInstance()))
+	_, err = ch.QueueDeclare(queue, false, false, true, false, amqp.Table{amqp.QueueTypeArg: amqp.QueueTypeClassic})
+	b.must(err)
+	b.must(ch.QueueBind(queue, "", b.Name(wire.ExchangeControl), false, nil))
+	deliveries, err := ch.Consume(queue, "", true, true, false, false, nil)
+	b.must(err)
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		for d := range deliveries {
+			heard(d)
+		}
+	}()
+	b.t.Cleanup(func() {
+		conn.Close()
+		<-done
+	})
 }
 
 // Messages returns how many messages wait in a queue.

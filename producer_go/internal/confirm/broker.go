@@ -20,6 +20,9 @@ type broker struct {
 	lanes      [laneCount]lane
 	turn       atomic.Uint32
 
+	mu     sync.Mutex
+	others map[string]*lane // by exchange: those of messages that name one. What the broker has against such a message does not end the channels of the others
+
 	window  window        // a place for each message whose outcome is not known
 	closing chan struct{} // closed by Close
 	once    sync.Once
@@ -93,12 +96,30 @@ func (b *broker) Send(ctx context.Context, insist bool, prepare func(context.Con
 		return err
 	}
 	leave := func() { b.window.leave(1, len(message.Body)) }
-	ch, err := b.lanes[b.turn.Add(1)%laneCount].open(ctx, link)
+	ch, err := b.lane(message.Exchange).open(ctx, link)
 	if err != nil {
 		leave()
 		return err
 	}
 	return ch.publish(ctx, message, leave)
+}
+
+// lane returns one to an exchange; "" is the transport's own.
+func (b *broker) lane(exchange string) *lane {
+	if exchange == "" {
+		return &b.lanes[b.turn.Add(1)%laneCount]
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.others == nil {
+		b.others = make(map[string]*lane)
+	}
+	l := b.others[exchange]
+	if l == nil {
+		l = &lane{exchange: exchange, window: b.window.capacity}
+		b.others[exchange] = l
+	}
+	return l
 }
 
 // enter takes a place in the window.

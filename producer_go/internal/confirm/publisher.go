@@ -17,7 +17,8 @@ import (
 
 // Message is one publication. Its message_id is the key under which a return is recognised.
 type Message struct {
-	Key string
+	Exchange string // "": the transport's own
+	Key      string
 	amqp.Publishing
 }
 

@@ -9,6 +9,7 @@ import (
 	"github.com/penstock-mq/penstock/producer_go/internal/confirm"
 	"github.com/penstock-mq/penstock/producer_go/internal/fault"
 	"github.com/penstock-mq/penstock/producer_go/internal/replies"
+	"github.com/penstock-mq/penstock/producer_go/internal/wire"
 )
 
 var _ backend.Backend = (*Broker)(nil)
@@ -41,6 +42,10 @@ func (t *transport) Send(ctx context.Context, _ bool, prepare func(context.Conte
 	m, err := prepare(ctx)
 	if err != nil {
 		return err
+	}
+	if m.Type == wire.TypeCancel {
+		id, _ := m.Headers[wire.HeaderJob].(string)
+		return t.broker.command(id)
 	}
 	return t.broker.publish(t.namespace, m)
 }

@@ -24,6 +24,8 @@ type Tasks struct {
 	mu       sync.Mutex
 	handlers map[string]Handler
 	attempts map[string]int
+
+	cancels cancels
 }
 
 // Handle sets the handler of a task.
@@ -71,6 +73,11 @@ func (t *Tasks) Run(ctx context.Context, job *wire.Job, arrived time.Time, maxBy
 	handler, attempts, known := t.handlers[job.Task], max(1, t.attempts[job.Task]), slices.Sorted(maps.Keys(t.handlers))
 	t.mu.Unlock()
 	r := &run{job: job, arrived: arrived, maxBytes: maxBytes}
+	ctx, end := t.cancels.begin(ctx, job.ID)
+	defer end()
+	if failure := r.cancelled(ctx); failure != nil {
+		return r.failed(failure)
+	}
 	if handler == nil {
 		return r.failed(&wire.Failure{
 			Code: wire.CodeUnsupportedTask, Message: fmt.Sprintf("%s: no such task (known: %s)", job.Task, strings.Join(known, ", ")),
@@ -86,9 +93,13 @@ func (t *Tasks) Run(ctx context.Context, job *wire.Job, arrived time.Time, maxBy
 			return r.failed(r.account(&wire.Failure{Code: wire.CodeExpired, Message: job.Task + ": the deadline passed before the job started"}))
 		}
 		value, failure := r.attempt(ctx, handler)
-		switch {
-		case failure == nil:
+		if failure == nil {
 			return r.result(&wire.Result{Value: value})
+		}
+		if cancelled := r.cancelled(ctx); cancelled != nil {
+			return r.failed(cancelled)
+		}
+		switch {
 		case !failure.Retryable || r.attempts >= attempts:
 			return r.failed(failure)
 		case r.expired():

@@ -14,6 +14,12 @@ const TypeJob = "job.v1"
 // TypeResult is an AMQP message type.
 const TypeResult = "result.v1"
 
+// TypeCancel is an AMQP message type.
+const TypeCancel = "cancel.v1"
+
+// TypeCancelled is an AMQP message type.
+const TypeCancelled = "cancelled.v1"
+
 // HeaderAttempt (int64): Number of the attempt that this delivery starts, from 1.
 const HeaderAttempt = "x-attempt"
 
@@ -83,7 +89,7 @@ const HeaderErrorType = "x-error-type"
 // HeaderFailedAt (int64): On a dead job: when it was given up, Unix milliseconds.
 const HeaderFailedAt = "x-failed-at"
 
-// HeaderWorker (str): On a dead job: the worker that gave it up.
+// HeaderWorker (str): On a dead job: the worker that gave it up. On an acknowledgement: the worker that sends it.
 const HeaderWorker = "x-worker"
 
 // HeaderExit (str): On a dead job whose child died: the signal (SIGSEGV) or the exit status.
@@ -97,6 +103,12 @@ const HeaderTrace = "x-trace"
 
 // HeaderEditedAt (int64): On a dead job: when an operator last changed its body, Unix milliseconds.
 const HeaderEditedAt = "x-edited-at"
+
+// HeaderJob (str): On a command and its acknowledgement: the id of the job that it is about.
+const HeaderJob = "x-job"
+
+// HeaderStep (str): On an acknowledgement: what became of the job at this worker, one of cancel_steps.
+const HeaderStep = "x-step"
 
 // HeaderTraceparent (str): W3C trace context.
 const HeaderTraceparent = "traceparent"
@@ -115,6 +127,21 @@ const ResultReplyAndStored = "reply+stored"
 
 // ResultNone is a value of the header x-result.
 const ResultNone = "none"
+
+// CancelNeverStarted is a value of the header x-step.
+const CancelNeverStarted = "never_started"
+
+// CancelException is a value of the header x-step.
+const CancelException = "exception"
+
+// CancelKilled is a value of the header x-step.
+const CancelKilled = "killed"
+
+// CancelEnded is a value of the header x-step.
+const CancelEnded = "ended"
+
+// CancelUnknownHere is a value of the header x-step.
+const CancelUnknownHere = "unknown_here"
 
 // GrammarQueue is a regular expression for the whole name.
 const GrammarQueue = "^(?:[A-Za-z0-9_-]{1,64})$"
@@ -232,6 +259,15 @@ const BlobSettledMs = 60000
 
 // CompressFromBytes is a limit in bytes: Shortest body that a writer compresses.
 const CompressFromBytes = 8192
+
+// CancelGraceMs is a limit in ms: What a running job has to end by itself once it is told to stop, before its child is killed.
+const CancelGraceMs = 2000
+
+// CancelsRemembered is a limit in jobs: Most job ids that a worker remembers to have been told to cancel; the oldest goes first.
+const CancelsRemembered = 4096
+
+// CancelMemoryMs is a limit in ms: How long it remembers each: longer than the longest single wait in the broker (the ladder's last level).
+const CancelMemoryMs = 3900000
 
 // CodeBadEnvelope is an error code: The body is not a message of the penstock msgpack profile v1, or an envelope field is missing or of the wrong type.
 const CodeBadEnvelope = "BAD_ENVELOPE"

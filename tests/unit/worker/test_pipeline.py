@@ -11,6 +11,7 @@ from pika import BasicProperties, spec
 
 from penstock.broker.ports import Confirm
 from penstock.domain.budget import FLOOR_PER_S
+from penstock.domain.cancellation import Told
 from penstock.domain.delivery import Delivery
 from penstock.domain.outcome import Evidence, Outcome, OutcomeKind
 from penstock.domain.retry import Retry
@@ -19,6 +20,7 @@ from penstock.wire.blob import Blob
 from penstock.wire.failure import Failure
 from penstock.wire.headers import job_id_time_ms
 from penstock.wire.registry import MAX_DELIVERIES, REFRESH_AFTER
+from penstock.worker.cancels import Cancels
 from penstock.worker.intake import Intake
 from penstock.worker.pipeline import Pipeline
 from tests.unit.builders import JOB_ID, job_id, make_queue, make_task
@@ -42,6 +44,8 @@ class Bench(Desk):
         self.quarantined: list[Delivery] = []
         self.quarantine_free = True
         self.clock_s = 1000.0
+        self.cancels = Cancels(lambda: self.clock_s)
+        self.told_lane: list[tuple[str, Told]] = []
         self.pipeline = Pipeline(
             queue,
             intake,
@@ -50,6 +54,7 @@ class Bench(Desk):
             self.store if stores else None,
             self.claims if stores else None,
             self.in_hand,
+            self.cancels,
             self.metrics,
             clock=lambda: self.clock_s,
         )
@@ -63,6 +68,12 @@ class Bench(Desk):
         if self.quarantine_free:
             self.quarantined.append(delivery)
         return self.quarantine_free
+
+    def cancel(self, job_id: str, told: Told) -> bool:
+        if not any(delivery.job_id == job_id for delivery in self.submitted):
+            return False
+        self.told_lane.append((job_id, told))
+        return True
 
     @property
     def idle(self) -> bool:

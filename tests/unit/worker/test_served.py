@@ -9,6 +9,7 @@ from typing import Any, cast
 from penstock.domain.delivery import Delivery
 from penstock.domain.topology import Topology
 from penstock.settings import WorkerSettings
+from penstock.worker.cancels import Cancels
 from penstock.worker.drain import Tally
 from penstock.worker.served import ServedQueue
 from penstock.worker.shutdown import Shutdown
@@ -46,6 +47,7 @@ def test_a_drain_counts_a_hand_out_against_the_job_that_ran_and_against_no_other
             store=None,
             claims=None,
             in_hand=desk.in_hand,
+            cancels=Cancels(),
             metrics=desk.metrics,
             shutdown=Shutdown(),
         )

@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from typing import Any
+from functools import partial
+from typing import Any, TypeAlias
 
 from penstock.lanes.frames import Frame, Kind
 from penstock.lanes.runner.blockage import Blockage
 from penstock.lanes.runner.boot import boot_async
 from penstock.lanes.runner.channel import Channel
 from penstock.lanes.runner.execute import Executor
+from penstock.lanes.runner.stop import Flag
+
+#: The jobs that run, by frame number.
+_Jobs: TypeAlias = dict[int, tuple[asyncio.Task[None], Flag]]
 
 
 def run(parent: socket.socket) -> None:
@@ -20,21 +25,36 @@ def run(parent: socket.socket) -> None:
 
 async def _serve(channel: Channel) -> None:
     executor: Executor | None = None
-    jobs: dict[asyncio.Task[Any], int] = {}
+    jobs: _Jobs = {}
     while (frames := await _frames(channel)) is not None:
         for frame in frames:
             if executor is None:
                 executor = await boot_async(*frame.meta)
                 channel.send(Kind.READY, 0, [])
-                Blockage(lambda task, seconds, stack: _tell(channel, jobs.get(task) if task else None, seconds, stack))
+                Blockage(partial(_tell, channel, jobs))
+                continue
+            if frame.kind == Kind.CANCEL:
+                if frame.number in jobs:  # else it has just ended
+                    _stop(*jobs[frame.number])
                 continue
             # The parent sends no more than may run at once.
-            job = asyncio.create_task(_answer(channel, executor, frame))
-            jobs[job] = frame.number
-            job.add_done_callback(jobs.pop)
-    await asyncio.gather(*jobs)
+            stop = Flag()
+            job = asyncio.create_task(_answer(channel, executor, frame, stop))
+            jobs[frame.number] = job, stop
+            job.add_done_callback(partial(_forget, jobs, frame.number))
+    await asyncio.gather(*(job for job, _ in jobs.values()))
     if executor is not None:
         await executor.end_coroutines()
+
+
+def _forget(jobs: _Jobs, number: int, _: asyncio.Task[None]) -> None:
+    del jobs[number]
+
+
+def _stop(job: asyncio.Task[None], stop: Flag) -> None:
+    """Cancel a job's task, in the next turn: one that has not begun by then would end without an answer."""
+    stop.asked = True
+    asyncio.get_running_loop().call_soon(job.cancel)
 
 
 async def _frames(channel: Channel) -> list[Frame] | None:
@@ -48,14 +68,15 @@ async def _frames(channel: Channel) -> list[Frame] | None:
     return channel.frames()
 
 
-def _tell(channel: Channel, number: int | None, seconds: float, stack: str) -> None:
+def _tell(channel: Channel, jobs: _Jobs, task: asyncio.Task[Any] | None, seconds: float, stack: str) -> None:
     """A job, or something that it started, blocks all the others."""
+    number = next((number for number, (job, _) in jobs.copy().items() if job is task), 0)
     try:
-        channel.send(Kind.BLOCKED, number or 0, [seconds, stack])
+        channel.send(Kind.BLOCKED, number, [seconds, stack])
     except OSError:
         pass  # the parent is gone
 
 
-async def _answer(channel: Channel, executor: Executor, frame: Frame) -> None:
+async def _answer(channel: Channel, executor: Executor, frame: Frame, stop: Flag) -> None:
     # The parent reads at once whatever comes, so that sending hardly holds the other tasks up.
-    channel.send(Kind.OUTCOME, frame.number, *await executor.run_coroutine(frame.meta, frame.body, frame.fd))
+    channel.send(Kind.OUTCOME, frame.number, *await executor.run_coroutine(frame.meta, frame.body, frame.fd, stop))

@@ -16,6 +16,7 @@ from penstock.domain.outcome import OutcomeKind
 from penstock.domain.retry import Reject
 from penstock.domain.task import other_version
 from penstock.lanes.runner import command
+from penstock.lanes.runner.stop import Flag, Stop
 from penstock.memory_file import MemoryFile
 from penstock.queue import Queue, Task
 from penstock.schema.binding import ContractBinding, bound
@@ -72,6 +73,7 @@ class _Attempt:
         started_at: Unix time.
         clock: The same moment by the clock that measures.
         max_bytes: Longest body of a result.
+        stop: Says whether the job is to end.
         tries: Calls that were made in the slot.
         compressed: Whether the body came compressed.
         ended: How it ended; None: it has not yet.
@@ -81,6 +83,7 @@ class _Attempt:
     started_at: float
     clock: float
     max_bytes: int
+    stop: Stop
     tries: int = 0
     ended: _Ended | None = None
     compressed: bool = False
@@ -96,9 +99,10 @@ class _Attempt:
         token = running.set(self._next_try())
         function = self.task.function
         try:
-            if isinstance(function, Command):
-                return command.run(function, self.keywords, max_bytes=self.max_bytes)
-            return function(*self.positional, **self.keywords)
+            with self.stop:
+                if isinstance(function, Command):
+                    return command.run(function, self.keywords, max_bytes=self.max_bytes)
+                return function(*self.positional, **self.keywords)
         finally:
             running.reset(token)
 
@@ -106,7 +110,8 @@ class _Attempt:
         """Call a task once that is a coroutine function."""
         token = running.set(self._next_try())
         try:
-            return await self.task.function(*self.positional, **self.keywords)
+            with self.stop:
+                return await self.task.function(*self.positional, **self.keywords)
         finally:
             running.reset(token)
 
@@ -119,9 +124,13 @@ class _Attempt:
             fence=mirrors.fence,
             deadline_ms=self.job.deadline,
             meta=self.job.meta,
+            stop_asked=self._stop_asked,
         )
         self.tries += 1
         return job
+
+    def _stop_asked(self) -> bool:
+        return self.stop.asked
 
     def retrying(self, *, coroutine: bool = False) -> Any:
         """What calls again within the slot."""
@@ -207,7 +216,7 @@ class Executor:
             except Exception:  # noqa: BLE001 -- as above
                 traceback.print_exc()
 
-    def run(self, meta: list[Any], body: bytes, fd: int | None = None) -> Answer:
+    def run(self, meta: list[Any], body: bytes, fd: int | None = None, stop: Stop | None = None) -> Answer:
         """One attempt; returns the meta, the body and the file of its OUTCOME frame.
 
         What user code raises is an outcome, never an exception here.
@@ -216,8 +225,9 @@ class Executor:
             meta: That of its JOB frame.
             body: That of its JOB frame.
             fd: What came with it, owned from now on.
+            stop: Says whether the job is to end. Defaults to None: it is not.
         """
-        attempt = self._begin(meta, body, fd)
+        attempt = self._begin(meta, body, fd, stop)
         if attempt.ended is None:
             try:
                 value = attempt.retrying()(attempt.call) if attempt.task.retry.in_slot else attempt.call()
@@ -226,9 +236,11 @@ class Executor:
                 attempt.ended = attempt.raised(error)
         return self._end(attempt)
 
-    async def run_coroutine(self, meta: list[Any], body: bytes, fd: int | None = None) -> Answer:
+    async def run_coroutine(
+        self, meta: list[Any], body: bytes, fd: int | None = None, stop: Stop | None = None
+    ) -> Answer:
         """As `run`, for a task that is a coroutine function."""
-        attempt = self._begin(meta, body, fd)
+        attempt = self._begin(meta, body, fd, stop)
         if attempt.ended is None:
             try:
                 call = attempt.call_coroutine
@@ -241,10 +253,11 @@ class Executor:
                 attempt.ended = attempt.raised(error)
         return self._end(attempt)
 
-    def _begin(self, meta: list[Any], body: bytes, fd: int | None) -> _Attempt:
+    def _begin(self, meta: list[Any], body: bytes, fd: int | None, stop: Stop | None) -> _Attempt:
         """The attempt, ready to be called, or ended already."""
         mirrors = Mirrors(*meta)
-        attempt = _Attempt(mirrors, time.time(), time.perf_counter(), self._max_result_bytes(mirrors))
+        longest = self._max_result_bytes(mirrors)
+        attempt = _Attempt(mirrors, time.time(), time.perf_counter(), longest, stop or Flag())
         try:
             read, max_bytes = (
                 (body, self._max_body_bytes)

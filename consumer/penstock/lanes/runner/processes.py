@@ -8,6 +8,7 @@ from penstock.lanes.frames import Kind
 from penstock.lanes.runner.boot import boot
 from penstock.lanes.runner.channel import Channel
 from penstock.lanes.runner.execute import Executor
+from penstock.lanes.runner.stop import Interrupt
 
 
 def run(parent: socket.socket) -> None:
@@ -17,11 +18,15 @@ def run(parent: socket.socket) -> None:
     """
     channel = Channel(parent)
     executor: Executor | None = None
+    interrupt = Interrupt(None)
     for frame in channel:
         if executor is not None:
-            channel.send(Kind.OUTCOME, frame.number, *executor.run(frame.meta, frame.body, frame.fd))
+            stop = interrupt.job(frame.number)
+            channel.send(Kind.OUTCOME, frame.number, *executor.run(frame.meta, frame.body, frame.fd, stop))
         else:
             executor = boot(*frame.meta)
+            interrupt = Interrupt(frame.fd)
+            interrupt.listen()
             channel.send(Kind.READY, 0, [])
     if executor is not None:
         executor.end()

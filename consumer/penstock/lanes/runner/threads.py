@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from penstock.lanes.frames import Frame, Kind
 from penstock.lanes.runner.boot import boot
 from penstock.lanes.runner.channel import Channel
+from penstock.lanes.runner.stop import Flag
 
 
 def run(parent: socket.socket) -> None:
@@ -19,14 +20,23 @@ def run(parent: socket.socket) -> None:
     executor = boot(*first.meta)
     channel.send(Kind.READY, 0, [])
 
-    def answer(frame: Frame) -> None:
+    stops: dict[int, Flag] = {}
+
+    def answer(frame: Frame, stop: Flag) -> None:
         try:
-            channel.send(Kind.OUTCOME, frame.number, *executor.run(frame.meta, frame.body, frame.fd))
+            channel.send(Kind.OUTCOME, frame.number, *executor.run(frame.meta, frame.body, frame.fd, stop))
         except OSError:
             pass  # the parent is gone, and with it the reason to run
+        finally:
+            del stops[frame.number]
 
     # Leaving it waits for the jobs that there are.
     with ThreadPoolExecutor(executor.width, thread_name_prefix="penstock-slot") as pool:
         for frame in frames:
-            pool.submit(answer, frame)
+            if frame.kind == Kind.CANCEL:
+                if (asked := stops.get(frame.number)) is not None:  # else it has just ended
+                    asked.asked = True
+                continue
+            stops[frame.number] = stop = Flag()
+            pool.submit(answer, frame, stop)
     executor.end()

@@ -1,0 +1,88 @@
+"""Commands: what a worker is told besides jobs. There is one, to cancel a job."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+from penstock.broker import messages
+from penstock.broker.ports import Publisher
+from penstock.domain.cancellation import Told
+from penstock.domain.topology import Topology
+from penstock.wire.headers import is_job_id, is_reply_to, str_header
+from penstock.wire.registry import HEADER_JOB, TYPE_CANCEL, CancelStep
+from penstock.worker.cancels import Cancels
+from penstock.worker.in_hand import InHand
+
+_log = logging.getLogger(__name__)
+
+
+class Cancellable(Protocol):
+    """A queue of the worker, as a command needs it."""
+
+    def cancel(self, job_id: str, told: Told) -> bool:
+        """Cancel a job if it is here: `told` is called once, now or later. False: it is not here."""
+        ...
+
+
+class Control:
+    """Carries commands out.
+
+    Args:
+        queues: The worker's.
+        cancels: Where the jobs to be cancelled are remembered; the queues look there, too.
+        in_hand: The jobs that the worker has.
+        publisher: For acknowledgements.
+        topology: Names of the namespace.
+        worker: The worker's name.
+        strict: Production mode: a command must say who sent it, and is acknowledged to its sender only.
+    """
+
+    def __init__(
+        self,
+        queues: Sequence[Cancellable],
+        cancels: Cancels,
+        in_hand: InHand,
+        publisher: Publisher,
+        topology: Topology,
+        *,
+        worker: str,
+        strict: bool,
+    ) -> None:
+        self._queues = queues
+        self._cancels = cancels
+        self._in_hand = in_hand
+        self._publisher = publisher
+        self._replies = topology.name("replies")
+        self._worker = worker
+        self._strict = strict
+
+    def heard(self, properties: Any) -> None:
+        """A command has arrived. What is none, of this version, is not for this worker."""
+        job_id = str_header(properties.headers or {}, HEADER_JOB)
+        user = properties.user_id
+        if properties.type != TYPE_CANCEL or job_id is None or not is_job_id(job_id):
+            _log.debug("a command that this worker does not know: type %r", properties.type)
+            return
+        if self._strict and not user:
+            _log.warning("a command without a user_id, which --strict requires, was not heeded")
+            return
+        reply_to = properties.reply_to
+        answered = bool(reply_to) and is_reply_to(reply_to)
+        if self._strict and answered:
+            # The acknowledgement would go where somebody else listens.
+            answered = reply_to.partition(".")[0] == user
+        self._cancel(job_id, reply_to if answered else None)
+
+    def _cancel(self, job_id: str, reply_to: str | None) -> None:
+        def told(step: CancelStep) -> None:
+            if reply_to is not None:
+                properties = messages.cancelled(job_id, worker=self._worker, step=step)
+                # Whoever does not hear it asks again, or looks at the result.
+                self._publisher.publish(self._replies, reply_to, properties, b"", lambda _: None)
+
+        # First of all, because an attempt that fails right now is not to be followed by another.
+        self._cancels.add(job_id)
+        if not any(queue.cancel(job_id, told) for queue in self._queues):
+            told(CancelStep.ENDED if self._in_hand.has(job_id) else CancelStep.UNKNOWN_HERE)
