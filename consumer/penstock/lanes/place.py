@@ -26,6 +26,8 @@ from penstock.memory_file import MemoryFile
 
 #: Seconds that a child has for its imports and start-up hooks.
 BOOT_TIMEOUT_S: Final = 300.0
+#: Seconds after which a job is a long one: nothing else waits for its end.
+LONG_S: Final = 1.0
 #: Seconds that an idle child has to end by itself.
 END_S: Final = 2.0
 
@@ -335,6 +337,14 @@ class Place:
         if self._stale or self._recycle is None:
             return self._stale
         return self._recycle.due(jobs=self._jobs, age_s=self._clock() - self._ready_at, memory=self._rss)
+
+    @property
+    def missing(self) -> bool:
+        """Whether its child is being replaced. One that still has a long job is not: it works, and may for long."""
+        if self.state is SlotState.RETIRING and self.slot is not None:
+            now = self._clock()
+            return not any(now - assigned.since > LONG_S for _, assigned in self.slot.running())
+        return self.state in (SlotState.STARTING, SlotState.RESTARTING)
 
     @property
     def stale(self) -> bool:

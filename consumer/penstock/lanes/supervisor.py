@@ -391,9 +391,9 @@ class Lane:
         if self._stopping or (self.spec.lane.recycle is None and not self._restarting):
             return
         self._restarting = any(place.stale for place in self._places)
-        room = math.ceil(len(self._places) / 4)
-        room -= sum(place.state in (SlotState.RETIRING, SlotState.STARTING) for place in self._places)
-        for place in [place for place in self._places if place.due][: max(0, room)]:
+        room = math.ceil(len(self._places) / 4) - sum(place.missing for place in self._places)
+        due = sorted((place for place in self._places if place.due), key=lambda place: place.busy)
+        for place in due[: max(0, room)]:
             place.retire()
 
     # ── broken children ─────────────────────────────────────────────────────────────────────────
