@@ -37,7 +37,7 @@
 // A context bounds the call it is given to. A job given to Enqueue with a context that has a deadline ends
 // shortly before it, unless [Job] says otherwise: work that nobody waits for any longer is not started, and
 // the error that says where the time went (see [RemoteError.Spent]) still finds its caller. Cancelling a
-// context does not cancel a job.
+// context does not cancel a job; [Handle.Cancel] does.
 //
 // # Replies or stored results
 //

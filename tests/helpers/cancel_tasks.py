@@ -82,6 +82,14 @@ def look_and_save(path: str) -> str:
     return f"saved, cancelled: {current_job().cancelled}"
 
 
+def inattentive(path: str) -> str:
+    """Do not look, until a file says that it is enough."""
+    begun(path)
+    while not (Path(path).parent / "go").exists():
+        time.sleep(0.005)
+    return "late"
+
+
 async def hold_async(path: str) -> None:
     """Wait for ever."""
     begun(path)
@@ -111,6 +119,7 @@ for queue in (processes, serial):
 threads.task(name="hold")(look)
 threads.task(name="save")(look_and_save)
 threads.task(note)
+threads.task(inattentive)
 asynchronous.task(name="hold")(hold_async)
 asynchronous.task(name="save")(save_async)
 asynchronous.task(name="note")(note_async)

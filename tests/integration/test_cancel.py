@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -255,6 +257,60 @@ def test_in_strict_mode_a_command_says_who_sent_it(producer: Producer, start_wor
     assert steps(producer, signed) == ["unknown_here"]
     assert producer.call("t.note", {"path": str(mark)}, message_id=unsigned).value == "noted"
     assert code(producer.call("t.note", {"path": str(mark)}, message_id=elsewhere)) == "CANCELLED"
+
+
+# ── the command line ────────────────────────────────────────────────────────────────────────────────
+
+
+def penstock_cancel(producer: Producer, amqp_url: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "penstock", "cancel", *arguments, "--namespace", producer.topology.namespace],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+        env={**os.environ, "PENSTOCK_AMQP_URL": amqp_url},
+    )
+
+
+def test_an_operator_cancels_a_job_and_reads_what_became_of_it(
+    amqp_url: str, producer: Producer, start_worker: Start, mark: Path
+) -> None:
+    declared = start_worker("--name", "w-1", target=f"{TASKS}:processes")
+    worker = f"{producer.user}.w-1"
+
+    # When a job is cancelled that runs, one that hears no signal, and one that nobody knows
+    running = penstock_cancel(producer, amqp_url, begins(producer, "t.hold", mark))
+    mark.unlink()
+    deaf = penstock_cancel(producer, amqp_url, begins(producer, "t.deaf", mark))
+    unknown = penstock_cancel(producer, amqp_url, new_id(), "--wait", "0.3")
+
+    # Then a line says what each worker answered
+    assert (running.returncode, running.stderr) == (0, "")
+    assert running.stdout == f"{worker}  exception  cancelled while it ran\n"
+    assert deaf.stdout == f"{worker}  killed  cancelled while it ran; its child was killed\n"
+    assert (unknown.returncode, unknown.stdout) == (
+        0,
+        f"{worker}  unknown_here  not here; it will not start here within 65 minutes\n",
+    )
+
+    # And without a worker, that none has heard
+    declared.stop()
+    nobody = penstock_cancel(producer, amqp_url, new_id())
+    assert nobody.returncode == 69
+    assert "no worker is connected" in nobody.stderr
+
+
+def test_a_job_in_a_shared_child_that_does_not_look_gives_no_answer(
+    amqp_url: str, producer: Producer, start_worker: Start, mark: Path
+) -> None:
+    start_worker(target=f"{TASKS}:threads")
+    job_id = begins(producer, "t.inattentive", mark)
+    done = penstock_cancel(producer, amqp_url, job_id, "--wait", "0.3")
+    assert done.returncode == 75
+    assert "a job in a shared child ends when it looks" in done.stdout
+    (mark.parent / "go").touch()
+    assert producer.result(job_id).value == "late"
 
 
 GO = """

@@ -15,7 +15,7 @@ import pytest
 
 from penstock.domain.topology import Topology
 from tests.helpers import management
-from tests.helpers.producer import Producer
+from tests.helpers.producer import Producer, new_id
 from tests.helpers.wait import until
 from tests.helpers.worker import ROOT, WorkerProcess, run_worker
 
@@ -146,6 +146,40 @@ def limited_user(topology: Topology, amqp_url: str) -> str:
         },
     )
     return f"amqp://{user}:pw@{amqp_url.rpartition('@')[2]}"
+
+
+def test_a_worker_that_may_not_hear_commands_says_so_and_works_until_it_may(
+    limited_user: str,
+    topology: Topology,
+    amqp_url: str,
+    producer: Producer,
+    start_worker: Callable[..., WorkerProcess],
+) -> None:
+    # Given a worker without permission for its queue of commands
+    penstock("topology", "apply", "t", "--namespace", topology.namespace, "--amqp-url", amqp_url)
+    worker = start_worker("--strict", "--amqp-url", limited_user)
+    assert producer.call("t.add", {"a": 1}).value == 11
+    (deaf,) = worker.records("control.deaf")
+    assert "ACCESS_REFUSED" in deaf["reason"]
+
+    # When it gets the permissions of docs/troubleshooting.md
+    user = limited_user.removeprefix("amqp://").partition(":")[0]
+    space, own = topology.namespace, rf"control\.{user}\.[A-Za-z0-9_-]+"
+    management.call(
+        "PUT",
+        f"/api/permissions/%2F/{user}",
+        {
+            "configure": rf"^{space}\.{own}$",
+            "write": rf"^{space}\.(retry|dead|replies|{own})$",
+            "read": rf"^{space}\.(q\.t|control|{own})$",
+        },
+    )
+
+    # Then it hears, without having been started again
+    until(lambda: worker.records("control.listening"), "it hears commands", 60)
+    job_id = new_id()
+    producer.cancel(job_id)
+    assert [step for _, step in producer.acknowledged(job_id)] == ["unknown_here"]
 
 
 def test_production_needs_no_permission_to_configure(

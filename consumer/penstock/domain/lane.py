@@ -22,8 +22,8 @@ def _cores() -> int:
 class LaneSpec:
     """How a queue's jobs run: what all kinds have in common. A user names one of the kinds below.
 
-    The signal SIGUSR2 of a child is penstock's: it has a job that ran out of time write down where it is, before its
-    child is killed.
+    Two signals of a child are penstock's: SIGINT interrupts a job that was cancelled; SIGUSR2 has a job that ran out
+    of time write down where it is, before its child is killed.
 
     Attributes:
         slots: How many jobs run at once. Defaults to the cores that the worker may use.

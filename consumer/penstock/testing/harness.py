@@ -11,6 +11,7 @@ from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Final, Self, TypeVar
 
+from penstock.broker import messages
 from penstock.broker.ports import Confirm
 from penstock.domain.topology import Topology
 from penstock.errors import UnavailableError
@@ -179,6 +180,11 @@ class Harness:
         if confirm is not Confirm.ACKED:
             raise UnavailableError(f"{task}: the job was {confirm.value}; this harness serves {self._queues}")
         return job_id
+
+    def cancel(self, job_id: str) -> None:
+        """Tell the worker to cancel a job; its `result` tells what became of it."""
+        properties = messages.cancel(job_id, user=GUEST)
+        self.on_loop(lambda: self.broker.server.publish(self._topology.name("control"), "", properties))
 
     def result(self, job_id: str) -> Result:
         """Await the result of a job.

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any, cast
 
 import pytest
 
 from penstock.domain.delivery import Delivery
+from penstock.domain.lane import Threads
 from penstock.domain.outcome import Evidence, Outcome, OutcomeKind
 from penstock.lanes import place as module
-from penstock.lanes.frames import Frame, Kind
+from penstock.lanes.frames import Frame, Kind, Reader
 from penstock.lanes.place import End, Place, Reason, SlotState
 from penstock.lanes.slots import Slots
+from penstock.memory_file import MemoryFile
 from tests.unit.builders import job_id, make_delivery, make_queue, make_task
 
 TIMEOUT_S = 2.0
@@ -39,7 +42,15 @@ class FakeChild:
 
     def start(self) -> None: ...
 
-    def send(self, frame: bytes, _file: object = None) -> None: ...
+    def send(self, frame: bytes, file: object = None) -> None:
+        (sent,) = Reader().feed(frame, [-1] if file is not None else ())
+        if sent.kind == Kind.CANCEL:
+            self.told.append(f"cancel {sent.number}")
+        elif file is not None:
+            self.file = cast("MemoryFile", file)
+
+    def interrupt(self) -> None:
+        self.told.append(f"interrupt {int.from_bytes(self.file.read(4, 0), 'big')}")
 
     def flush(self) -> None: ...
 
@@ -59,13 +70,15 @@ class FakeChild:
 class Stage:
     """A place whose child is ready and runs the first of its jobs, with a clock that the test moves."""
 
-    def __init__(self, jobs: int = 1, memory: int | None = None, width: int = 1) -> None:
+    def __init__(self, jobs: int = 1, memory: int | None = None, width: int = 1, *, shared: bool = False) -> None:
         self.now = 100.0
         self.outcomes: list[tuple[int, OutcomeKind]] = []
         self.ends: list[End] = []
         self.slots = Slots(lambda: self.now, width)
+        self.steps: list[str] = []
+        queue = make_queue(make_task(timeout_s=TIMEOUT_S))
         self.place = Place(
-            make_queue(make_task(timeout_s=TIMEOUT_S)),
+            replace(queue, lane=Threads(width)) if shared else queue,
             [],
             self.slots,
             clock=lambda: self.now,
@@ -87,6 +100,19 @@ class Stage:
             for number in range(1, jobs + 1):
                 self.slots.submit(make_delivery(job_id=job_id(number), tag=number))
             self.slots.dispatch()
+
+    def cancel(self, tag: int) -> bool:
+        return self.place.cancel_job(job_id(tag), lambda step: self.steps.append(f"{tag} {step}"))
+
+    def number(self, tag: int) -> int:
+        """The frame number of a job."""
+        assert self.place.slot is not None
+        number = self.place.slot.number_of(job_id(tag))
+        assert number is not None
+        return number
+
+    def grace_is_over(self, tag: int) -> None:
+        self.place._overstays(self.child, self.number(tag))
 
     def _note(self, delivery: Delivery, outcome: Outcome) -> None:
         self.outcomes.append((delivery.tag, outcome.kind))
@@ -322,3 +348,182 @@ def test_the_child_lives_on_only_if_every_overdue_job_succeeds_before_the_next_l
         assert stage.child.told == ["ask stack", "forget stack"]
 
     on_stage(test, jobs=2, width=2)
+
+
+# ── cancelling ──────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_a_running_job_is_named_and_interrupted_and_its_failure_is_the_cancellation() -> None:
+    def test(stage: Stage) -> None:
+        # When the running job is cancelled
+        assert stage.cancel(1)
+
+        # Then the child is signalled, its file naming the job, and nobody is told yet
+        assert stage.child.told == [f"interrupt {stage.number(1)}"]
+        assert stage.steps == []
+
+        # And what it answers is the outcome
+        stage.answer(OutcomeKind.RAISED)
+        assert stage.outcomes == [(1, OutcomeKind.CANCELLED)]
+        assert stage.steps == ["1 exception"]
+        assert stage.place.failures == 0
+
+    on_stage(test)
+
+
+def test_a_cancelled_job_that_succeeds_has_succeeded() -> None:
+    def test(stage: Stage) -> None:
+        stage.cancel(1)
+        stage.answer(OutcomeKind.SUCCEEDED)
+        assert stage.outcomes == [(1, OutcomeKind.SUCCEEDED)]
+        assert stage.steps == ["1 ended"]
+
+    on_stage(test)
+
+
+def test_a_job_that_the_child_refuses_is_refused_rather_than_cancelled() -> None:
+    def test(stage: Stage) -> None:
+        stage.cancel(1)
+        stage.answer(OutcomeKind.UNDECODABLE)
+        assert stage.outcomes == [(1, OutcomeKind.UNDECODABLE)]
+        assert stage.steps == ["1 ended"]
+
+    on_stage(test)
+
+
+def test_a_job_that_was_sent_ahead_is_interrupted_when_it_begins() -> None:
+    def test(stage: Stage) -> None:
+        # Given two jobs in one child, of which the second is cancelled
+        assert stage.cancel(2)
+        assert stage.child.told == []
+        second = stage.number(2)
+
+        # When the first has ended, then the second is interrupted
+        stage.answer(OutcomeKind.SUCCEEDED)
+        assert stage.child.told == [f"interrupt {second}"]
+        stage.answer(OutcomeKind.RAISED)
+        assert stage.outcomes == [(1, OutcomeKind.SUCCEEDED), (2, OutcomeKind.CANCELLED)]
+
+    on_stage(test, jobs=2)
+
+
+def test_a_job_that_is_not_there_is_not_cancelled() -> None:
+    def test(stage: Stage) -> None:
+        assert not stage.cancel(2)
+        stage.answer(OutcomeKind.SUCCEEDED)
+        assert not stage.cancel(1)
+        assert stage.child.told == stage.steps == []
+
+    on_stage(test)
+
+
+def test_everybody_who_asked_is_told_and_the_child_only_once() -> None:
+    def test(stage: Stage) -> None:
+        for _ in range(3):
+            assert stage.cancel(1)
+        assert len(stage.child.told) == 1
+        stage.answer(OutcomeKind.RAISED)
+        assert stage.steps == ["1 exception"] * 3
+
+    on_stage(test)
+
+
+def test_a_job_that_does_not_end_in_its_grace_is_killed_with_its_child() -> None:
+    def test(stage: Stage) -> None:
+        # Given a cancelled job, with another sent ahead behind it
+        stage.cancel(1)
+        stage.now += 3.5  # its timeout, too, was never the reason
+        stage.grace_is_over(1)
+        assert stage.child.told[-1] == "kill"
+
+        # When the child is gone
+        end = stage.killed()
+
+        # Then the job is cancelled, the other has not started, and that was the reason
+        assert {tag: outcome.kind for tag, outcome in ended(end).items()} == {1: OutcomeKind.CANCELLED}
+        assert ended(end)[1].run_s == pytest.approx(3.5)
+        assert tags(end.unstarted) == [2]
+        assert end.reason is Reason.CANCELLED
+        assert stage.steps == ["1 killed"]
+
+    on_stage(test, jobs=2)
+
+
+def test_the_grace_of_a_job_that_has_ended_kills_nobody() -> None:
+    def test(stage: Stage) -> None:
+        stage.cancel(1)
+        first = stage.number(1)
+        stage.answer(OutcomeKind.RAISED)
+        stage.place._overstays(stage.child, first)
+        stage.place._overstays(cast("Any", object()), stage.number(2))
+        assert "kill" not in stage.child.told
+
+    on_stage(test, jobs=2)
+
+
+def test_a_cancelled_job_whose_timeout_comes_first_is_not_tried_again() -> None:
+    def test(stage: Stage) -> None:
+        stage.overrun()
+        stage.cancel(1)
+        stage.place.watch()
+        end = stage.killed()
+        assert {tag: outcome.kind for tag, outcome in ended(end).items()} == {1: OutcomeKind.CANCELLED}
+        assert end.reason is Reason.TIMEOUT
+        assert stage.steps == ["1 killed"]
+
+    on_stage(test)
+
+
+def test_a_cancelled_job_whose_child_dies_is_not_tried_again_and_one_that_had_not_begun_does_not_begin() -> None:
+    def test(stage: Stage) -> None:
+        for tag in (1, 2):
+            stage.cancel(tag)
+        end = stage.killed()
+        assert {tag: outcome.kind for tag, outcome in ended(end).items()} == {
+            1: OutcomeKind.CANCELLED,
+            2: OutcomeKind.CANCELLED,
+        }
+        assert stage.steps == ["1 killed", "2 never_started"]
+        assert tags(end.unstarted) == [3]
+        assert end.reason is Reason.CRASH
+
+    on_stage(test, jobs=3)
+
+
+def test_in_a_shared_child_a_frame_names_the_job_and_nobody_is_killed() -> None:
+    def test(stage: Stage) -> None:
+        # Given two jobs that run in one child, of which the second is cancelled
+        stage.cancel(2)
+        assert stage.child.told == [f"cancel {stage.number(2)}"]
+
+        # When it answers, then it is cancelled, and its neighbour is not
+        stage.answer(OutcomeKind.RAISED, stage.number(2))
+        stage.answer(OutcomeKind.RAISED, stage.number(1))
+        assert stage.outcomes == [(2, OutcomeKind.CANCELLED), (1, OutcomeKind.RAISED)]
+        assert len(stage.child.told) == 1
+
+    on_stage(test, jobs=2, width=2, shared=True)
+
+
+def test_a_cancelled_job_beside_one_that_ran_too_long_does_not_start_again() -> None:
+    def test(stage: Stage) -> None:
+        # Given three jobs in one child, of which the first is too long there
+        assert stage.place.slot is not None
+        for tag in (2, 3):
+            stage.place.slot.jobs[stage.number(tag)].since += 1.0
+        stage.cancel(2)
+        stage.child.told.clear()
+        stage.overrun()
+        stage.place.watch()
+
+        # When the child is killed for it
+        end = stage.killed()
+
+        # Then the cancelled neighbour is cancelled, and the other waits for its next start
+        assert {tag: outcome.kind for tag, outcome in ended(end).items()} == {
+            1: OutcomeKind.TIMED_OUT,
+            2: OutcomeKind.CANCELLED,
+        }
+        assert tags(end.begun) == [3]
+
+    on_stage(test, jobs=3, width=3, shared=True)

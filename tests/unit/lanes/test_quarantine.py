@@ -391,3 +391,32 @@ def test_kill_ends_the_child_in_quarantine_and_what_it_started() -> None:
             assert (observed.outcomes, observed.unstarted) == ([], [])
 
     within_deadline(test())
+
+
+# ── cancelled ───────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_a_job_in_quarantine_is_cancelled_while_its_child_starts_and_while_it_runs() -> None:
+    async def test() -> None:
+        async with running() as observed:
+            steps: list[str] = []
+            # Given a job whose child is starting
+            waiting = job(1)
+            assert observed.lane.quarantine(waiting)
+
+            # When it is cancelled, then it has not run, and the child ends for want of a job
+            assert observed.lane.cancel(waiting.job_id, steps.append)
+            assert (await observed.reported(1))[1].kind is OutcomeKind.CANCELLED
+            await until(lambda: observed.alone is None)
+
+            # And so is the next, which runs
+            observed.outcomes.clear()
+            hanging = job(2, HANG)
+            assert observed.lane.quarantine(hanging)
+            await alone(observed)
+            assert observed.lane.cancel(hanging.job_id, steps.append)
+            assert (await observed.reported(1))[2].kind is OutcomeKind.CANCELLED
+            await until(lambda: observed.alone is None)
+            assert steps == ["never_started", "exception"]
+
+    within_deadline(test())

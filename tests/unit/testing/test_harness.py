@@ -98,3 +98,13 @@ def test_a_worker_that_could_not_go_on_says_so_at_the_end() -> None:
     # Then whoever leaves the harness learns of it
     with pytest.raises(WorkerError, match="gave up"):
         harness.__exit__()
+
+
+def test_a_job_that_runs_is_cancelled(harness: Harness, tmp_path: Path) -> None:
+    mark = tmp_path / "mark"
+    job_id = harness.enqueue("t.hold", {"path": str(mark), "seconds": 60})
+    until(mark.exists, "the job runs")
+    harness.cancel(job_id)
+    error = harness.result(job_id).error
+    assert error is not None
+    assert error.code == "CANCELLED"

@@ -11,7 +11,7 @@ from pika import BasicProperties, spec
 
 from penstock.broker.ports import Confirm
 from penstock.domain.budget import FLOOR_PER_S
-from penstock.domain.cancellation import Told
+from penstock.domain.cancellation import Told, cancelled
 from penstock.domain.delivery import Delivery
 from penstock.domain.outcome import Evidence, Outcome, OutcomeKind
 from penstock.domain.retry import Retry
@@ -19,7 +19,7 @@ from penstock.domain.topology import Topology
 from penstock.wire.blob import Blob
 from penstock.wire.failure import Failure
 from penstock.wire.headers import job_id_time_ms
-from penstock.wire.registry import MAX_DELIVERIES, REFRESH_AFTER
+from penstock.wire.registry import MAX_DELIVERIES, REFRESH_AFTER, CancelStep
 from penstock.worker.cancels import Cancels
 from penstock.worker.intake import Intake
 from penstock.worker.pipeline import Pipeline
@@ -875,3 +875,138 @@ def test_an_attempt_that_has_ended_lets_go_of_the_body_when_it_is_settled(bench:
 
     # Then nothing of it is held
     assert (bench.claims.held_bytes, delivery.file) == (0, None)
+
+
+# ── jobs that are cancelled ─────────────────────────────────────────────────────────────────────────
+
+
+def cancelled_result(bench: Bench) -> tuple[str, int]:
+    """The error and the attempt of the result that was stored or replied last."""
+    result = bench.publisher.last.result
+    assert result.error is not None
+    return result.error.code, result.attempt
+
+
+def test_a_job_that_was_cancelled_before_it_came_never_starts(caplog: pytest.LogCaptureFixture) -> None:
+    # Given a job that is to be cancelled
+    bench = Bench()
+    bench.cancels.add(JOB_ID)
+
+    # When it comes
+    with caplog.at_level(logging.INFO):
+        bench.arrive()
+
+    # Then it is answered, logged, counted, and over
+    assert bench.idle
+    assert cancelled_result(bench) == ("CANCELLED", 0)
+    assert bench.finished("cancelled") == 1
+    (record,) = caplog.records
+    assert (vars(record)["event"], vars(record)["job_id"]) == ("job.cancelled", JOB_ID)
+    bench.publisher.last.done(Confirm.ACKED)
+    assert bench.channel.acked == [7]
+    assert len(bench.in_hand) == 0
+
+
+def test_a_cancelled_job_that_failed_before_says_after_how_many_attempts() -> None:
+    bench = Bench()
+    bench.cancels.add(JOB_ID)
+    bench.arrive(returned=True, x_attempt=3)
+    assert bench.idle
+    assert cancelled_result(bench) == ("CANCELLED", 2)
+
+
+def test_a_job_that_is_not_due_is_cancelled_at_once_when_it_comes() -> None:
+    bench = Bench()
+    bench.cancels.add(JOB_ID)
+    bench.arrive(x_not_before=now_ms() + 3_600_000)
+    assert cancelled_result(bench) == ("CANCELLED", 0)
+
+
+def test_a_cancelled_job_that_nobody_awaits_leaves_nothing() -> None:
+    bench = Bench()
+    bench.cancels.add(JOB_ID)
+    bench.arrive(x_result="none")
+    assert bench.publisher.messages == []
+    assert bench.channel.acked == [7]
+
+
+def test_what_is_wrong_with_a_job_is_said_rather_than_that_it_was_cancelled() -> None:
+    bench = Bench()
+    bench.cancels.add(JOB_ID)
+    bench.arrive(key="stats.nosuch")
+    # When its dead copy is confirmed, its answer follows
+    if bench.publisher.last.exchange == "penstock.dead":
+        bench.publisher.last.done(Confirm.ACKED)
+    assert cancelled_result(bench)[0] == "UNSUPPORTED_TASK"
+
+
+def test_a_job_in_the_lane_is_cancelled_there() -> None:
+    bench = Bench()
+    bench.arrive()
+    told: list[CancelStep] = []
+    assert bench.pipeline.cancel(JOB_ID, told.append)
+    assert [job for job, _ in bench.told_lane] == [JOB_ID]
+    assert told == []
+
+
+def test_a_job_that_is_nowhere_here_is_not_cancelled_here() -> None:
+    bench = Bench()
+    told: list[CancelStep] = []
+    assert not bench.pipeline.cancel(JOB_ID, told.append)
+    assert told == []
+
+
+def test_a_job_is_cancelled_while_its_earlier_result_is_looked_up() -> None:
+    # Given a redelivered job, of which the store is asked
+    bench = Bench()
+    bench.arrive(redelivered=True, x_result="stored")
+    (find,) = bench.store.finds
+
+    # When it is cancelled meanwhile
+    told: list[CancelStep] = []
+    bench.cancels.add(JOB_ID)
+    assert bench.pipeline.cancel(JOB_ID, told.append)
+    assert told == [CancelStep.NEVER_STARTED]
+
+    # Then it does not start when the store knows nothing
+    find.done(None)
+    assert bench.idle
+    (put,) = bench.store.puts
+    assert b"CANCELLED" in put.body
+    assert not bench.pipeline.cancel(JOB_ID, told.append)
+
+
+def test_a_job_is_cancelled_while_its_body_is_fetched() -> None:
+    # Given a job whose body is in the store
+    bench = Bench()
+    blob = Blob.of(b"long")
+    bench.arrive(body=b"", **{name.replace("-", "_"): value for name, value in blob.headers().items()})
+    (fetch,) = bench.store.blobs.fetches
+
+    # When it is cancelled before the body is here
+    told: list[CancelStep] = []
+    bench.cancels.add(JOB_ID)
+    assert bench.pipeline.cancel(JOB_ID, told.append)
+    fetch.done(True)
+
+    # Then it does not start
+    assert told == [CancelStep.NEVER_STARTED]
+    assert bench.idle
+    assert cancelled_result(bench) == ("CANCELLED", 0)
+
+
+def test_a_job_that_was_cancelled_while_it_ran_is_over_after_this_attempt() -> None:
+    # Given a job at its first attempt, which would have more
+    bench = Bench()
+    bench.arrive()
+
+    # When the lane reports that it was cancelled
+    bench.pipeline.ended(bench.submitted[0], cancelled(bench.submitted[0], CancelStep.EXCEPTION, run_s=0.5, tries=1))
+
+    # Then there is an answer and no copy
+    assert [message.exchange for message in bench.publisher.messages] == ["penstock.replies"]
+    assert cancelled_result(bench) == ("CANCELLED", 1)
+    result = bench.publisher.last.result
+    assert result.started_at is not None
+    assert result.finished_at - result.started_at == 500
+    assert bench.finished("cancelled") == 1

@@ -1,0 +1,142 @@
+"""Control: a command is heeded if it is one, carried out where the job is, and acknowledged to whoever may hear it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from pika import BasicProperties
+
+from penstock.domain.cancellation import Told
+from penstock.domain.topology import Topology
+from penstock.wire.registry import CancelStep
+from penstock.worker.cancels import Cancels
+from penstock.worker.control import Control
+from penstock.worker.in_hand import InHand
+from tests.unit.builders import JOB_ID, make_delivery
+from tests.unit.worker.fakes import FakePublisher
+
+OTHER = f"{JOB_ID[:-1]}0"
+
+
+class FakeQueue:
+    """A queue that has some jobs."""
+
+    def __init__(self, *job_ids: str) -> None:
+        self._job_ids = job_ids
+        self.cancelled: list[tuple[str, Told]] = []
+
+    def cancel(self, job_id: str, told: Told) -> bool:
+        if job_id not in self._job_ids:
+            return False
+        self.cancelled.append((job_id, told))
+        return True
+
+
+class Bench:
+    """A worker of two queues, of which the second has the job."""
+
+    def __init__(self, *, strict: bool = False) -> None:
+        self.cancels = Cancels()
+        self.in_hand = InHand()
+        self.publisher = FakePublisher()
+        self.queues = [FakeQueue(), FakeQueue(JOB_ID)]
+        self.control = Control(
+            self.queues,
+            self.cancels,
+            self.in_hand,
+            self.publisher,
+            Topology(),
+            worker="shop.worker-1",
+            strict=strict,
+        )
+
+    def hear(self, job_id: str = JOB_ID, **changes: Any) -> None:
+        given = {"type": "cancel.v1", "reply_to": "shop.cli-1", "user_id": "shop", "headers": {"x-job": job_id}}
+        self.control.heard(BasicProperties(**{**given, **changes}))
+
+    @property
+    def steps(self) -> list[tuple[str, str]]:
+        """Where acknowledgements went, and what they say."""
+        for message in self.publisher.messages:
+            assert message.exchange == "penstock.replies"
+            assert message.body == b""
+            assert message.properties.type == "cancelled.v1"
+            assert message.properties.correlation_id == message.headers["x-job"]
+            assert message.headers["x-worker"] == "shop.worker-1"
+        return [(message.key, message.headers["x-step"]) for message in self.publisher.messages]
+
+
+def test_a_job_is_cancelled_where_it_is_and_acknowledged_once_it_is_known_how() -> None:
+    bench = Bench()
+    bench.hear()
+    assert not bench.queues[0].cancelled
+    ((job_id, told),) = bench.queues[1].cancelled
+    assert job_id == JOB_ID
+    assert bench.steps == []
+    told(CancelStep.KILLED)
+    assert bench.steps == [("shop.cli-1", "killed")]
+
+
+def test_a_job_that_is_nowhere_is_remembered_and_acknowledged_at_once() -> None:
+    bench = Bench()
+    bench.hear(OTHER)
+    assert OTHER in bench.cancels
+    assert bench.steps == [("shop.cli-1", "unknown_here")]
+
+
+def test_a_job_that_is_being_settled_has_ended_but_is_not_to_come_again() -> None:
+    bench = Bench()
+    bench.in_hand.meet(make_delivery(job_id=OTHER))
+    bench.hear(OTHER)
+    assert OTHER in bench.cancels
+    assert bench.steps == [("shop.cli-1", "ended")]
+
+
+@pytest.mark.parametrize("reply_to", [None, "", "no-dot", "a.b.c", "a b.c"])
+def test_without_a_proper_address_there_is_no_acknowledgement(reply_to: str | None) -> None:
+    bench = Bench()
+    bench.hear(OTHER, reply_to=reply_to)
+    assert OTHER in bench.cancels
+    assert bench.steps == []
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"type": "cancel.v2"},
+        {"type": None},
+        {"headers": None},
+        {"headers": {"x-job": 7}},
+        {"headers": {"x-job": "42"}},
+        {"headers": {"x-job": JOB_ID.upper()}},
+    ],
+)
+def test_what_is_no_command_of_this_version_is_not_heeded(changes: dict[str, Any]) -> None:
+    bench = Bench()
+    bench.hear(**changes)
+    assert len(bench.cancels) == 0
+    assert not any(queue.cancelled for queue in bench.queues)
+    assert bench.steps == []
+
+
+def test_outside_strict_mode_anybody_may_command() -> None:
+    bench = Bench()
+    bench.hear(OTHER, user_id=None)
+    assert bench.steps == [("shop.cli-1", "unknown_here")]
+
+
+def test_in_strict_mode_a_command_without_a_user_is_not_heeded() -> None:
+    bench = Bench(strict=True)
+    bench.hear(user_id=None)
+    assert len(bench.cancels) == 0
+    assert not bench.queues[1].cancelled
+
+
+def test_in_strict_mode_nobody_else_is_answered_than_who_commands() -> None:
+    bench = Bench(strict=True)
+    bench.hear(OTHER, reply_to="somebody.else")
+    assert OTHER in bench.cancels
+    assert bench.steps == []
+    bench.hear(OTHER)
+    assert bench.steps == [("shop.cli-1", "unknown_here")]
