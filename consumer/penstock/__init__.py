@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from importlib.metadata import version as _version
 
+from penstock.domain.batch import Batch
 from penstock.domain.context import CurrentJob, current_job
 from penstock.domain.lane import Async, Commands, Processes, Serial, Threads
 from penstock.domain.limits import Limits
@@ -28,6 +29,7 @@ from penstock.queue import Queue
 __all__ = [
     # declaring
     "Async",
+    "Batch",
     "Commands",
     "Limits",
     "Processes",

@@ -9,6 +9,7 @@ from penstock.errors import PenstockError
 
 PUBLIC = [
     "Async",
+    "Batch",
     "CatalogError",
     "Commands",
     "ContractError",

@@ -62,6 +62,8 @@ class End:
         said: Its last words, when it could not start.
         outcomes: The jobs that ended with it, and how.
         begun: Jobs that ran, too, when a neighbour's limit was the child's end. They have spent nothing.
+        apart: Jobs of one call that ran too long: nobody knows because of which. They have spent nothing, and each is
+            to have a call of its own.
         unstarted: Jobs that had not begun, or hardly.
     """
 
@@ -72,18 +74,20 @@ class End:
     said: str | None
     outcomes: list[tuple[Delivery, Outcome]]
     begun: list[Delivery]
+    apart: list[Delivery]
     unstarted: list[Delivery]
 
     def fields(self) -> dict[str, Any]:
         """What the log says of it."""
-        running = self.outcomes[0][0] if self.outcomes else None
+        running = next((delivery for delivery, _ in self.outcomes), self.apart[0] if self.apart else None)
+        jobs = len(self.outcomes) + len(self.apart)
         return {
             "pid": self.pid,
             "exit": self.evidence.exit,
             "peak_rss": self.evidence.peak_rss,
             "job_id": running and running.job_id,
             "task": running and running.task,
-            "jobs": len(self.outcomes) if len(self.outcomes) > 1 else None,
+            "jobs": jobs if jobs > 1 else None,
             "said": self.said,
             "traceback": self.evidence.stack,
         }
@@ -277,8 +281,8 @@ class Place:
     def _exited(self, status: int, evidence: Evidence) -> None:
         assert self.child is not None
         self.cancel()
-        outcomes, begun = self._judged(evidence)
-        gone = {id(delivery) for delivery, _ in outcomes} | {id(delivery) for delivery in begun}
+        outcomes, begun, apart = self._judged(evidence)
+        gone = {id(delivery) for delivery in [*(delivery for delivery, _ in outcomes), *begun, *apart]}
         jobs = self.slots.remove(self.slot) if self.slot is not None else []
         end = End(
             pid=self.child.pid,
@@ -288,6 +292,7 @@ class Place:
             said=self._said,
             outcomes=outcomes,
             begun=begun,
+            apart=apart,
             unstarted=[delivery for delivery in jobs if id(delivery) not in gone],
         )
         self.child = self.slot = None
@@ -301,22 +306,25 @@ class Place:
             return Reason.FINISHED
         return Reason.BOOT if self.state is SlotState.STARTING else Reason.CRASH
 
-    def _judged(self, evidence: Evidence) -> tuple[list[tuple[Delivery, Outcome]], list[Delivery]]:
-        """How the jobs ended that ran when the child did, and those of them that have nothing to do with its end."""
+    def _judged(self, evidence: Evidence) -> tuple[list[tuple[Delivery, Outcome]], list[Delivery], list[Delivery]]:
+        """How the jobs ended that ran when the child did; `begun` and `apart` as in End."""
         outcomes: list[tuple[Delivery, Outcome]] = []
         begun: list[Delivery] = []
+        apart: list[Delivery] = []
         if self.slot is None:
-            return outcomes, begun
+            return outcomes, begun, apart
         for number, assigned in self.slot.running():
             run_s = self._clock() - assigned.since
             if self._sentence is None:
                 outcomes.append((assigned.delivery, child_lost(assigned.delivery, evidence, run_s=run_s)))
+            elif number in self._sentence.numbers and self.slot.together:
+                apart.append(assigned.delivery)
             elif number in self._sentence.numbers:
                 outcomes.append((assigned.delivery, self._sentenced(assigned.delivery, evidence, run_s)))
-            elif self.slot.width > 1:
+            elif self.slot.width > 1 and not self.slot.together:
                 begun.append(assigned.delivery)
             # Else the sentenced job answered while its child was being killed; what came next had hardly begun.
-        return outcomes, begun
+        return outcomes, begun, apart
 
     def _sentenced(self, delivery: Delivery, evidence: Evidence, run_s: float) -> Outcome:
         assert self._sentence is not None

@@ -8,6 +8,7 @@ from penstock.lanes.frames import Kind
 from penstock.lanes.runner.boot import boot
 from penstock.lanes.runner.channel import Channel
 from penstock.lanes.runner.execute import Executor
+from penstock.lanes.runner.together import serve
 
 
 def run(parent: socket.socket) -> None:
@@ -23,3 +24,5 @@ def run(parent: socket.socket) -> None:
         else:
             executor = boot(*frame.meta)
             channel.send(Kind.READY, 0, [])
+            if executor.batches:
+                serve(channel, executor)
