@@ -22,7 +22,7 @@ from penstock.wire.registry import MAX_BODY_BYTES
 from penstock.wire.result import decode_result
 from tests.unit.builders import job_body, job_id
 
-SHORT = 4096
+SHORT = 16 * 1024
 
 Jobs = list[dict[str, Any]]
 
@@ -243,7 +243,7 @@ def test_each_job_has_its_own_way_for_long_and_compressed_bodies() -> None:
     body = job_body(id=job_id(3), args={"x": data})
     meta = ["stats.norm", job_id(3), 1, None, None, 10_000, 0, 5 * SHORT, Blob.of(body).sha256]
     came = MemoryFile.holding(body)
-    packed = frame(2, bytes(2000))
+    packed = frame(2, bytes(10_000))
     frames = [
         frame(1),
         packed._replace(body=compressed(packed.body)),
@@ -256,7 +256,7 @@ def test_each_job_has_its_own_way_for_long_and_compressed_bodies() -> None:
     # Then each is answered in its own way
     assert decode_result(ran[1][1]).value == 1
     assert is_compressed(ran[2][1])
-    assert decode_result(ran[2][1]).value == bytes(2000)
+    assert decode_result(ran[2][1]).value == bytes(10_000)
     file = ran[3][2]
     assert (ran[3][1], file is not None) == (b"", True)
     assert file is not None
