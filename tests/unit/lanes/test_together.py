@@ -46,9 +46,14 @@ def frame(number: int, x: Any = None, *, args: Any = None, deadline: int | None 
     return Frame(Kind.JOB, number, ["stats.norm", job_id(number), 2, None, deadline, 20_000, 1, 0, None], body)
 
 
-def answers(ran: Iterable[tuple[int, Answer]]) -> dict[int, Any]:
+def each(ran: Iterable[list[tuple[int, Answer]]]) -> dict[int, Answer]:
+    """The answers by number."""
+    return {number: answer for part in ran for number, answer in part}
+
+
+def answers(ran: Iterable[list[tuple[int, Answer]]]) -> dict[int, Any]:
     """By number, the value of a success, and the code of anything else."""
-    return {number: decode_result(body).value if body else meta[2] for number, (meta, body, _) in ran}
+    return {number: decode_result(body).value if body else meta[2] for number, (meta, body, _) in each(ran).items()}
 
 
 def run(function: Callable[..., Any], *frames: Frame, **task: Any) -> dict[int, Any]:
@@ -149,7 +154,7 @@ def test_anything_but_a_result_for_each_job_is_an_error(returned: Any) -> None:
 
 
 def test_a_job_alone_for_which_there_is_no_result_has_failed_for_good() -> None:
-    ((_, (meta, body, _)),) = together.run(executor(lambda _: [], retry=Retry(attempts=3)), [frame(1)])
+    (meta, body, _) = each(together.run(executor(lambda _: [], retry=Retry(attempts=3)), [frame(1)]))[1]
     assert (meta[0], meta[2], meta[4], body) == ("raised", "RESULT_INVALID", False, b"")
     assert meta[3] == "stats.norm: the batch returned 0 results for 1 jobs"
 
@@ -162,7 +167,7 @@ def test_an_exception_among_the_results_is_that_jobs_own_and_the_policy_judges_i
     made = executor(many, retry=Retry(attempts=3, on=OSError), raises={"UNKNOWN": KeyError})
 
     # When it is called
-    metas = {number: meta for number, (meta, _, _) in together.run(made, map(frame, range(1, 5)))}
+    metas = {number: meta for number, (meta, _, _) in each(together.run(made, map(frame, range(1, 5)))).items()}
 
     # Then each is judged as if it had been raised
     assert metas[1][0] == "succeeded"
@@ -176,13 +181,13 @@ def test_an_exception_among_the_results_is_that_jobs_own_and_the_policy_judges_i
 
 
 def test_however_often_a_job_is_called_that_is_one_attempt() -> None:
-    ran = dict(together.run(executor(Counted(3)), map(frame, range(1, 5))))
+    ran = each(together.run(executor(Counted(3)), map(frame, range(1, 5))))
     assert ran[3][0][8] == 1
     assert decode_result(ran[4][1]).attempt == 2
 
 
 def test_the_traceback_begins_in_the_task() -> None:
-    ((_, (meta, _, _)),) = together.run(executor(Counted(1)), [frame(1)])
+    (meta, _, _) = each(together.run(executor(Counted(1)), [frame(1)]))[1]
     assert together.__file__ not in meta[7]
     assert "raise self._error" in meta[7]
 
@@ -251,7 +256,7 @@ def test_each_job_has_its_own_way_for_long_and_compressed_bodies() -> None:
     ]
 
     # When they run in one call that gives back what it gets
-    ran = dict(together.run(executor(lambda jobs: [job["x"] for job in jobs]), frames))
+    ran = each(together.run(executor(lambda jobs: [job["x"] for job in jobs]), frames))
 
     # Then each is answered in its own way
     assert decode_result(ran[1][1]).value == 1

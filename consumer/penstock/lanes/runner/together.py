@@ -33,12 +33,12 @@ def serve(channel: Channel, executor: Executor) -> None:
     frames = iter(channel)
     for frame in frames:
         group = list(islice(frames, frame.meta[0])) if frame.kind == Kind.BATCH else [frame]
-        for number, answer in run(executor, group):
-            channel.send(Kind.OUTCOME, number, *answer)
+        for answers in run(executor, group):
+            channel.send_all(Kind.OUTCOME, answers)
 
 
-def run(executor: Executor, frames: Iterable[Frame]) -> Iterator[tuple[int, Answer]]:
-    """The answer to each JOB, as soon as there is one.
+def run(executor: Executor, frames: Iterable[Frame]) -> Iterator[list[tuple[int, Answer]]]:
+    """The answers to JOBs with their numbers, those of one call at once, before the next one is made.
 
     What cannot be called (the deadline has passed, the arguments are wrong) is answered before the others are, so that
     it has its answer should they end the child.
@@ -50,14 +50,14 @@ def run(executor: Executor, frames: Iterable[Frame]) -> Iterator[tuple[int, Answ
             # Only the body tells the version for certain.
             groups.setdefault((attempt.job.task, attempt.job.tv), []).append((frame.number, attempt))
         else:
-            yield frame.number, executor.finish(attempt)
+            yield [(frame.number, executor.finish(attempt))]
     for group in groups.values():
-        for number, attempt in _bisected(group):
-            yield number, executor.end(attempt)
+        for part in _bisected(group):
+            yield [(number, executor.end(attempt)) for number, attempt in part]
 
 
-def _bisected(group: list[_Numbered]) -> Iterator[_Numbered]:
-    """Each attempt, once it has ended; the jobs are called together, or in parts when that fails."""
+def _bisected(group: list[_Numbered]) -> Iterator[list[_Numbered]]:
+    """The attempts that a call has ended; the jobs are called together, or in parts when that fails."""
     parts = [group]
     while parts:
         part = parts.pop()
@@ -72,7 +72,7 @@ def _bisected(group: list[_Numbered]) -> Iterator[_Numbered]:
             results = [error]
         for attempt, result in zip(attempts, results, strict=True):
             attempt.ended = _ended(attempt, result)
-        yield from part
+        yield part
 
 
 def _called(attempts: Sequence[Attempt]) -> Sequence[Any]:
