@@ -110,7 +110,8 @@ class BatchSlots(Slots):
         slot.width, slot.together = len(deliveries), len(deliveries) > 1
         slot.child.send(pack(Kind.BATCH, 0, (len(deliveries),)))
         for delivery in deliveries:
-            self._assign(slot, delivery, expected_s=_INFINITE)
+            self._assign(slot, delivery)
+        slot.expected_s = _INFINITE
 
     def _wake(self) -> None:
         """Hand out again when the time makes a batch due."""

@@ -146,9 +146,9 @@ class Slots:
                 # The running job takes longer than was expected, nobody knows how long: nothing waits behind it.
                 slot.expected_s = _INFINITE
 
-    def _assign(self, slot: Slot, delivery: Delivery, expected_s: float | None = None) -> None:
+    def _assign(self, slot: Slot, delivery: Delivery) -> None:
         self._number = number = (self._number + 1) & 0xFFFFFFFF
-        expected = (expected_s or self._means.get(delivery.task, _INFINITE)) + _HANDLING_S
+        expected = self._means.get(delivery.task, _INFINITE) + _HANDLING_S
         if not slot.jobs:
             slot.expected_s = 0.0
         since = self._clock() if len(slot.jobs) < slot.width else _INFINITE
@@ -185,7 +185,7 @@ class Slots:
             next(islice(slot.jobs.values(), slot.width - 1, None)).since = self._clock()
         if slot.jobs and slot.expected_s < _INFINITE:
             slot.expected_s -= assigned.expected_s
-        elif not (slot.jobs and slot.together):
+        elif not (slot.jobs and slot.together):  # nothing is sent behind a call that is not answered whole
             slot.expected_s = sum(other.expected_s for other in slot.jobs.values())
         task = assigned.delivery.task
         self._means[task] = moving_mean(self._means.get(task), run_s)
