@@ -182,9 +182,10 @@ class Reading:
 class Running:
     """A worker that is being measured."""
 
-    def __init__(self, process: subprocess.Popen[bytes], log: Path) -> None:
+    def __init__(self, process: subprocess.Popen[bytes], log: Path, task: str) -> None:
         self.process = process
         self._log = log
+        self._task = task
         self._deadline = time.monotonic() + DEADLINE_S
 
     def ready(self) -> bool:
@@ -214,7 +215,8 @@ class Running:
             return 0.0
         with urllib.request.urlopen(f"http://{address}/metrics", timeout=5) as answer:
             page = answer.read().decode()
-        found = re.search(r'jobs_finished_total\{outcome="succeeded",queue="bench",task="bench.add"\} (\S+)', page)
+        pattern = rf'jobs_finished_total\{{outcome="succeeded",queue="[^"]+",task="{self._task}"\}} (\S+)'
+        found = re.search(pattern, page)
         return float(found[1]) if found else 0.0
 
     def _cpu_s(self) -> float:
@@ -223,14 +225,16 @@ class Running:
 
 
 @contextmanager
-def worker(log: Path, *options: str) -> Iterator[Running]:
-    """A worker of the benchmark's queue, ready and later stopped."""
+def worker(
+    log: Path, *options: str, target: str = "bench.tasks:bench", task: str = "bench.add"
+) -> Iterator[Running]:
+    """A worker of the benchmark's queue, or of another, ready and later stopped; it tells of one task."""
     command = [
         sys.executable,
         "-m",
         "penstock",
         "worker",
-        "bench.tasks:bench",
+        target,
         "--http",
         "127.0.0.1:0",
         "--log",
@@ -239,7 +243,7 @@ def worker(log: Path, *options: str) -> Iterator[Running]:
     ]
     with log.open("wb") as sink:
         process = subprocess.Popen(command, cwd=ROOT, stderr=sink)
-    running = Running(process, log)
+    running = Running(process, log, task)
     try:
         while not running.ready():
             running.pause()

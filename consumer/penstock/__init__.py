@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from importlib.metadata import version as _version
 
+from penstock.domain.batch import Batch
 from penstock.domain.context import Cancelled, CurrentJob, current_job
 from penstock.domain.lane import Async, Commands, Processes, Serial, Threads
 from penstock.domain.limits import Limits
@@ -29,6 +30,7 @@ from penstock.queue import Queue
 __all__ = [
     # declaring
     "Async",
+    "Batch",
     "Commands",
     "Limits",
     "Processes",

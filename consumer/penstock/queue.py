@@ -6,12 +6,13 @@ import importlib
 import inspect
 import re
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final, ParamSpec, TypeVar, overload
 
-from penstock.domain.binding import Binding
+from penstock.domain.batch import Batch
+from penstock.domain.binding import AnyNames, Binding
 from penstock.domain.command import Command, CommandFailedError
-from penstock.domain.lane import Async, Commands, LaneSpec, Processes
+from penstock.domain.lane import Async, Commands, LaneSpec, Processes, Serial
 from penstock.domain.retry import NO_RETRY, Retry
 from penstock.domain.task import QueueSpec, TaskSpec
 from penstock.errors import DeclarationError
@@ -36,6 +37,13 @@ class Task:
     raises: Mapping[str, type[BaseException]]
     #: The contract that has to be there; None: the one of the task's name and version, if there is one.
     contract: str | None
+    #: How its jobs are collected; None: each has a call of its own.
+    batch: Batch | None = None
+
+    @property
+    def signature(self) -> Callable[..., Any] | None:
+        """What says the task's parameters, annotations and result; None: nothing does."""
+        return self.function if self.batch is None else self.batch.of
 
 
 @dataclass(slots=True)
@@ -84,6 +92,7 @@ class Queue:
         retry: Retry | None = None,
         raises: Mapping[str, type[BaseException]] | None = None,
         contract: str | None = None,
+        batch: Batch | None = None,
     ) -> Callable[[Callable[P, R]], Callable[P, R]]: ...
     def task(
         self,
@@ -96,6 +105,7 @@ class Queue:
         retry: Retry | None = None,
         raises: Mapping[str, type[BaseException]] | None = None,
         contract: str | None = None,
+        batch: Batch | None = None,
     ) -> Callable[P, R] | Callable[[Callable[P, R]], Callable[P, R]]:
         """Register a function as a task; the function itself is returned unchanged.
 
@@ -110,6 +120,10 @@ class Queue:
                 `{"EMPTY_SAMPLE": EmptySample}`. What else it raises is TASK_ERROR.
             contract: The task's name, to say that its contract must be there. Defaults to going by the contract if
                 there is one, and by the names of the parameters if there is none.
+            batch: Run several jobs in one call. The function gets a list with a dict of arguments for each job, and
+                returns a sequence of as many results; a result that is an exception is that job's own error. Such a
+                function has no side effects, or may repeat them: when a call fails, its halves are called anew.
+                Defaults to a call for each job.
 
         Raises:
             DeclarationError: A name is taken or malformed, or a number is out of range.
@@ -117,7 +131,16 @@ class Queue:
 
         def register(decorated: Callable[P, R]) -> Callable[P, R]:
             own = name or str(getattr(decorated, "__name__", ""))
-            self._add(own, decorated, version=version, timeout=timeout, retry=retry, raises=raises, contract=contract)
+            self._add(
+                own,
+                decorated,
+                version=version,
+                timeout=timeout,
+                retry=retry,
+                raises=raises,
+                contract=contract,
+                batch=batch,
+            )
             return decorated
 
         return register if function is None else register(function)
@@ -225,12 +248,15 @@ class Queue:
         retry: Retry | None,
         raises: Mapping[str, type[BaseException]] | None,
         contract: str | None,
+        batch: Batch | None = None,
     ) -> None:
         full = f"{self.name}.{own}"
         if not is_task(full):
             raise DeclarationError(f"task name {full!r} is malformed; give it another with name=")
         if version in self.tasks.get(full, ()):
             raise DeclarationError(f"task {full} version {version} is declared twice")
+        if batch is not None:
+            self._check_batch(full, function, batch, retry or NO_RETRY)
         self._check_kind(full, function)
         if version < 1:
             raise DeclarationError(f"{full}: version must be at least 1, not {version}")
@@ -242,7 +268,7 @@ class Queue:
             raise DeclarationError(f"{full}: its contract has its name, {full}, not {contract}")
         _check_raises(full, raises or {})
         policy = retry or NO_RETRY
-        binding = Binding(function, full)
+        binding = Binding(function, full) if batch is None else _binding_of(batch, full)
         spec = TaskSpec(
             name=full,
             version=version,
@@ -250,9 +276,37 @@ class Queue:
             retry=policy,
             takes=binding.takes,
             requires=binding.requires,
+            batch=batch and replace(batch, of=None),
         )
-        task = Task(spec=spec, function=function, binding=binding, retry=policy, raises=raises or {}, contract=contract)
+        task = Task(
+            spec=spec,
+            function=function,
+            binding=binding,
+            retry=policy,
+            raises=raises or {},
+            contract=contract,
+            batch=batch,
+        )
         self.tasks.setdefault(full, {})[version] = task
+
+    def _check_batch(self, full: str, function: Callable[..., Any], batch: Batch, policy: Retry) -> None:
+        """Refuse a batch that nobody can run as it was meant."""
+        lane = type(self.lane).__name__
+        rules = (
+            (not isinstance(batch, Batch), f"batch must be one, for instance Batch(size=64), not {batch!r}"),
+            (
+                not isinstance(self.lane, Processes | Serial),
+                f"the lane {lane} runs no batches; give the queue Processes or Serial, or the task no batch",
+            ),
+            (inspect.iscoroutinefunction(function), "a batch is called as a plain function, and this one is async"),
+            (
+                policy.in_slot > 0,
+                "a batch is not tried again in its slot; take Retry without in_slot, then its jobs wait in the broker",
+            ),
+        )
+        for wrong, text in rules:
+            if wrong:
+                raise DeclarationError(f"{full}: {text}")
 
     def _check_kind(self, full: str, function: Callable[..., Any]) -> None:
         """Refuse a function that the lane cannot run: it would block others, or never run at all."""
@@ -272,6 +326,11 @@ class Queue:
         for wrong, text in rules:
             if wrong:
                 raise DeclarationError(f"{full}: {text}")
+
+
+def _binding_of(batch: Batch, full: str) -> Binding:
+    """How the arguments of one job of a batch become its dict."""
+    return AnyNames() if batch.of is None else Binding(batch.of, full, by_name=True)
 
 
 def _check_raises(full: str, raises: Mapping[str, type[BaseException]]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+from penstock.domain.batch import Batch
 from penstock.domain.delivery import Delivery
 from penstock.domain.lane import Processes
 from penstock.domain.retry import NO_RETRY, Retry
@@ -53,10 +54,15 @@ def make_delivery(**changes: Any) -> Delivery:
 
 
 def make_task(
-    name: str = "stats.norm", *, version: int = 1, timeout_s: float | None = None, retry: Retry = NO_RETRY
+    name: str = "stats.norm",
+    *,
+    version: int = 1,
+    timeout_s: float | None = None,
+    retry: Retry = NO_RETRY,
+    batch: Batch | None = None,
 ) -> TaskSpec:
     """A task without limits or retries."""
-    return TaskSpec(name=name, version=version, timeout_s=timeout_s, retry=retry)
+    return TaskSpec(name=name, version=version, timeout_s=timeout_s, retry=retry, batch=batch)
 
 
 def make_queue(*tasks: TaskSpec, name: str = "stats", slots: int = 1, target: str = "app:stats") -> QueueSpec:

@@ -9,6 +9,7 @@ from penstock.errors import PenstockError
 
 PUBLIC = [
     "Async",
+    "Batch",
     "Cancelled",
     "CatalogError",
     "Commands",

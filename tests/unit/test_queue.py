@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from penstock import DeclarationError, Processes, Queue, Retry
+from penstock import Async, Batch, Commands, DeclarationError, Processes, Queue, Retry, Serial, Threads
+from penstock.domain.lane import LaneSpec
 from penstock.domain.retry import NO_RETRY
 from penstock.queue import resolve
 from penstock.wire.registry import MAX_TASK_BYTES, MAX_TIMEOUT_MS
@@ -248,6 +249,64 @@ def test_what_a_module_raises_is_passed_on(tmp_path: Path, monkeypatch: pytest.M
     with pytest.raises(ZeroDivisionError, match="while importing"):
         resolve("raising_module:stats")
     assert "raising_module" not in sys.modules
+
+
+# ── batches ─────────────────────────────────────────────────────────────────────────────────────────
+
+
+def norms(jobs: list[dict[str, Any]]) -> list[float]:
+    return [norm(**job) for job in jobs]
+
+
+@pytest.mark.parametrize("lane", [Processes(2), Serial()])
+def test_a_batch_has_the_parameters_of_its_prototype(lane: LaneSpec) -> None:
+    # Given a batch with a prototype
+    stats = Queue("stats", lane=lane)
+    assert stats.task(name="norm", batch=Batch(size=64, wait=0.5, of=norm))(norms) is norms
+
+    # Then its names are the prototype's, which stays in the child
+    task = stats.tasks["stats.norm"][1]
+    assert (task.spec.takes, task.spec.requires, task.signature) == (("x",), ("x",), norm)
+    assert task.spec.batch == Batch(size=64, wait=0.5)
+
+
+def test_a_batch_without_a_prototype_takes_arguments_of_any_name() -> None:
+    stats = Queue("stats")
+    stats.task(batch=Batch(size=64))(norms)
+    task = stats.tasks["stats.norms"][1]
+    assert (task.spec.takes, task.spec.requires, task.signature) == (None, (), None)
+
+
+def test_a_task_without_a_batch_says_so() -> None:
+    stats = Queue("stats")
+    stats.task(norm)
+    task = stats.tasks["stats.norm"][1]
+    assert (task.spec.batch, task.signature) == (None, norm)
+
+
+@pytest.mark.parametrize("lane", [Threads(2), Async(2), Commands(2)], ids=lambda lane: lane.kind)
+def test_a_lane_that_runs_no_batches_refuses_them_and_names_those_that_do(lane: LaneSpec) -> None:
+    with pytest.raises(DeclarationError, match=r"stats\.norms: the lane .* runs no batches; .* Processes or Serial"):
+        Queue("stats", lane=lane).task(batch=Batch(size=2))(norms)
+
+
+def test_a_batch_is_not_tried_again_in_its_slot() -> None:
+    with pytest.raises(DeclarationError, match="in_slot"):
+        Queue("stats").task(batch=Batch(size=2), retry=Retry(in_slot=0.5))(norms)
+
+
+def test_a_batch_is_no_coroutine_function() -> None:
+    async def many(jobs: list[dict[str, Any]]) -> list[float]:
+        return norms(jobs)
+
+    with pytest.raises(DeclarationError, match="plain function"):
+        Queue("stats").task(batch=Batch(size=2))(many)
+
+
+def test_something_that_is_no_batch_is_refused() -> None:
+    wrong: Any = 64
+    with pytest.raises(DeclarationError, match=r"Batch\(size=64\), not 64"):
+        Queue("stats").task(batch=wrong)(norms)
 
 
 # ── the rest ────────────────────────────────────────────────────────────────────────────────────────

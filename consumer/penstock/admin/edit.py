@@ -88,6 +88,8 @@ def check(job: Job, spec: QueueSpec) -> None:
     if (task := spec.find(job.task, job.tv)) is None:
         served = ", ".join(map(str, sorted(spec.tasks[job.task])))
         raise DataError(f"{job.task}: the job is for version {job.tv}, {spec.target} serves version {served}")
+    if task.takes is None:
+        return
     complaint = misfit(job.task, job.args.keys(), takes=task.takes, requires=task.requires)
     if complaint is not None:
         raise DataError(f"job {job.id} stays as it was: {complaint}")

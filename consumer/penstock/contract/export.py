@@ -71,7 +71,12 @@ def _one(task: Task, library: Library) -> Exported:
         committed = library.find(name, version)
         if committed is not None and committed.callable is not None:
             return Exported(task=name, path=path, became=Written.BY_HAND)
-        contract = derive(task.function, name=name, version=version, raises=task.raises)
+        if task.signature is None:
+            if committed is not None:
+                return Exported(task=name, path=path, became=Written.BY_HAND)
+            why = f"{name}: a batch says nothing of its jobs; give it a prototype, Batch(of=...)"
+            return Exported(task=name, path=path, became=Written.REFUSED, why=why)
+        contract = derive(task.signature, name=name, version=version, raises=task.raises)
     except ContractError as error:
         return Exported(task=name, path=path, became=Written.REFUSED, why=str(error))
     if committed is not None:

@@ -23,12 +23,13 @@ class Binding:
         function: The callable. Positional-only parameters are bound by name too; `*args` and `**kwargs`
             take nothing, because a caller in another language could not know what they mean.
         name: The task's name, for messages.
+        by_name: Whether the call gets all arguments by name, positional-only ones included. Defaults to False.
 
     Raises:
         DeclarationError: Python cannot tell the callable's parameters.
     """
 
-    def __init__(self, function: Callable[..., Any], name: str) -> None:
+    def __init__(self, function: Callable[..., Any], name: str, *, by_name: bool = False) -> None:
         self._name = name
         try:
             parameters = inspect.signature(function).parameters.values()
@@ -37,13 +38,15 @@ class Binding:
                 f"{name}: Python cannot tell the parameters of {function!r}; wrap it in a function that names them"
             ) from error
         taken = [parameter for parameter in parameters if parameter.kind not in _VARIADIC]
-        self._positional = [p for p in taken if p.kind not in _NAMED]
+        self._positional = [] if by_name else [p for p in taken if p.kind not in _NAMED]
         self._known = frozenset(parameter.name for parameter in taken)
         self._required = frozenset(p.name for p in taken if p.default is inspect.Parameter.empty)
+        #: What an argument is that a job leaves out, by its name.
+        self.defaults = {p.name: p.default for p in taken if p.default is not inspect.Parameter.empty}
 
     @property
-    def takes(self) -> tuple[str, ...]:
-        """The names of all parameters, sorted."""
+    def takes(self) -> tuple[str, ...] | None:
+        """The names of all parameters, sorted; None: any name will do."""
         return tuple(sorted(self._known))
 
     @property
@@ -70,6 +73,26 @@ class Binding:
         positional = [args.get(parameter.name, parameter.default) for parameter in leading]
         names = {parameter.name for parameter in leading}
         return positional, {name: value for name, value in args.items() if name not in names}
+
+
+class AnyNames(Binding):
+    """The parameters of a callable that takes arguments of any name."""
+
+    def __init__(self) -> None:
+        self.defaults = {}
+
+    @property
+    def takes(self) -> None:
+        """See Binding.takes."""
+
+    @property
+    def requires(self) -> tuple[str, ...]:
+        """See Binding.requires."""
+        return ()
+
+    def bind(self, args: Mapping[str, Any]) -> tuple[list[Any], dict[str, Any]]:
+        """See Binding.bind."""
+        return [], dict(args)
 
 
 def misfit(name: str, given: Collection[str], *, takes: Iterable[str], requires: Iterable[str]) -> str | None:

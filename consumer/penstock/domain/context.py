@@ -67,9 +67,9 @@ def current_job() -> CurrentJob:
     """The job that the calling task runs.
 
     Raises:
-        RuntimeError: Called outside a task.
+        RuntimeError: Called outside a task, or in one that runs a batch of jobs.
     """
     try:
         return running.get()
     except LookupError:
-        raise RuntimeError("current_job() is known inside a task only") from None
+        raise RuntimeError("current_job() is known inside a task only, and a batch is many jobs") from None

@@ -175,8 +175,10 @@ KINDS: Final[tuple[type[LaneSpec], ...]] = (Processes, Threads, Async, Serial, C
 AHEAD_S: Final = 0.005
 #: Most jobs in one child, the running one included.
 AHEAD_JOBS: Final = 64
-#: Prefetch per slot that is always granted: one running, one at hand.
+#: Prefetch per slot that is always granted: one running, one at hand. A task with a batch counts as so many jobs.
 PREFETCH_PER_SLOT: Final = 2
+#: Largest prefetch that AMQP can say.
+MAX_PREFETCH: Final = 65_535
 #: Additional prefetch of a queue while its jobs are short.
 PREFETCH_SHORT_JOBS: Final = 512
 #: Jobs shorter than the first are short; they stop being short above the second. In seconds.

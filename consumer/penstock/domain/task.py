@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from penstock.domain.batch import Batch
 from penstock.domain.lane import LaneSpec
 from penstock.domain.retry import Retry
 
@@ -19,18 +20,20 @@ class TaskSpec:
         version: Version of its contract.
         timeout_s: Seconds after which its child is killed; None: no limit but the broker's.
         retry: Its policy; the exception classes stay in the child.
-        takes: Names of its parameters.
+        takes: Names of its parameters; None: it takes arguments of any name.
         requires: Those of them that have no default.
         contract: The contract hash, 16 hex digits; None: it has no contract.
+        batch: How its jobs are collected; None: each has a call of its own. The prototype stays in the child.
     """
 
     name: str
     version: int
     timeout_s: float | None
     retry: Retry
-    takes: tuple[str, ...] = ()
+    takes: tuple[str, ...] | None = ()
     requires: tuple[str, ...] = ()
     contract: str | None = None
+    batch: Batch | None = None
 
     @property
     def title(self) -> str:
@@ -47,6 +50,7 @@ class TaskSpec:
             "takes": self.takes,
             "requires": self.requires,
             "contract": self.contract,
+            "batch": self.batch and self.batch.numbers(),
         }
 
     @classmethod
@@ -57,9 +61,10 @@ class TaskSpec:
             version=wire["version"],
             timeout_s=wire["timeout_s"],
             retry=Retry.from_numbers(wire["retry"]),
-            takes=tuple(wire["takes"]),
+            takes=None if wire["takes"] is None else tuple(wire["takes"]),
             requires=tuple(wire["requires"]),
             contract=wire["contract"],
+            batch=wire["batch"] and Batch.from_numbers(wire["batch"]),
         )
 
 

@@ -12,6 +12,7 @@ descriptor comes with the frame (SCM_RIGHTS), whose kind has the highest bit set
     child  ──▶ parent   FAILED   meta [what happened]; the child then ends
     parent ──▶ child    JOB      meta [task, job id, attempt, version?, deadline?, fence, failures,
                                        max_result_bytes, sha256 of the file?]  body job.v1
+    parent ──▶ child    BATCH    meta [count]; the next so many JOBs are one batch
     child  ──▶ parent   OUTCOME  meta [kind, run_us]  body result.v1
                              or  meta [kind, run_us, sha256 of the file]
                              or  meta [kind, run_us, code, message, retryable, exc_type?, delay_s?, traceback?, tries,
@@ -60,6 +61,7 @@ class Kind(IntEnum):
     CATALOG = 6
     BLOCKED = 7
     CANCEL = 8
+    BATCH = 9
 
 
 class Frame(NamedTuple):

@@ -78,6 +78,8 @@ class End:
         said: Its last words, when it could not start.
         outcomes: The jobs that ended with it, and how.
         begun: Jobs that ran, too, when a neighbour's limit was the child's end. They have spent nothing.
+        apart: Jobs of one call that ran too long: nobody knows because of which. They have spent nothing, and each is
+            to have a call of its own.
         unstarted: Jobs that had not begun, or hardly.
     """
 
@@ -88,18 +90,20 @@ class End:
     said: str | None
     outcomes: list[tuple[Delivery, Outcome]]
     begun: list[Delivery]
+    apart: list[Delivery]
     unstarted: list[Delivery]
 
     def fields(self) -> dict[str, Any]:
         """What the log says of it."""
-        running = self.outcomes[0][0] if self.outcomes else None
+        running = next((delivery for delivery, _ in self.outcomes), self.apart[0] if self.apart else None)
+        jobs = len(self.outcomes) + len(self.apart)
         return {
             "pid": self.pid,
             "exit": self.evidence.exit,
             "peak_rss": self.evidence.peak_rss,
             "job_id": running and running.job_id,
             "task": running and running.task,
-            "jobs": len(self.outcomes) if len(self.outcomes) > 1 else None,
+            "jobs": jobs if jobs > 1 else None,
             "said": self.said,
             "traceback": self.evidence.stack,
         }
@@ -310,6 +314,8 @@ class Place:
         """
         assert self.child is not None
         assert self.slot is not None
+        if self.slot.together:
+            return  # a call for many is not interrupted for one; a success counts, anything else is the cancellation
         for number in self._cancelling.due(self.slot):
             if self._stop is None:
                 self.child.send(pack(Kind.CANCEL, number, []))
@@ -400,10 +406,10 @@ class Place:
         self.cancel()
         if starved := status == -signal.SIGKILL and self._sentence is None and oom_kills() > self._oom_kills:
             evidence = replace(evidence, exit=f"{evidence.exit}: the system ran out of memory")
-        outcomes, begun = self._judged(evidence)
+        outcomes, begun, apart = self._judged(evidence)
         if self._cancelling:
             outcomes += self._cancelled_unstarted()
-        gone = {id(delivery) for delivery, _ in outcomes} | {id(delivery) for delivery in begun}
+        gone = {id(delivery) for delivery in [*(delivery for delivery, _ in outcomes), *begun, *apart]}
         jobs = self.slots.remove(self.slot) if self.slot is not None else []
         end = End(
             pid=self.child.pid,
@@ -413,6 +419,7 @@ class Place:
             said=self._said,
             outcomes=outcomes,
             begun=begun,
+            apart=apart,
             unstarted=[delivery for delivery in jobs if id(delivery) not in gone],
         )
         self.child = self.slot = self._stop = None
@@ -430,25 +437,28 @@ class Place:
             return Reason.BOOT
         return Reason.SIGNAL if status < 0 else Reason.CRASH
 
-    def _judged(self, evidence: Evidence) -> tuple[list[tuple[Delivery, Outcome]], list[Delivery]]:
-        """How the jobs ended that ran when the child did, and those of them that have nothing to do with its end."""
+    def _judged(self, evidence: Evidence) -> tuple[list[tuple[Delivery, Outcome]], list[Delivery], list[Delivery]]:
+        """How the jobs ended that ran when the child did; `begun` and `apart` as in End."""
         outcomes: list[tuple[Delivery, Outcome]] = []
         begun: list[Delivery] = []
+        apart: list[Delivery] = []
         if self.slot is None:
-            return outcomes, begun
+            return outcomes, begun, apart
         for number, assigned in self.slot.running():
             delivery = assigned.delivery
             run_s = self._clock() - assigned.since
             if self._sentence is None or (number in self._cancelling and self.slot.width > 1):
                 lost = child_lost(delivery, evidence, run_s=run_s)
                 outcomes.append((delivery, self._cancelling.ended(number, delivery, lost)))
+            elif number in self._sentence.numbers and self.slot.together:
+                apart.append(delivery)
             elif number in self._sentence.numbers:
                 judged = self._sentenced(delivery, evidence, run_s)
                 outcomes.append((delivery, self._cancelling.ended(number, delivery, judged)))
-            elif self.slot.width > 1:
+            elif self.slot.width > 1 and not self.slot.together:
                 begun.append(delivery)
             # Else the sentenced job answered while its child was being killed; what came next had hardly begun.
-        return outcomes, begun
+        return outcomes, begun, apart
 
     def _cancelled_unstarted(self) -> list[tuple[Delivery, Outcome]]:
         """Jobs that the child had, had not begun, and that are not to begin elsewhere either."""

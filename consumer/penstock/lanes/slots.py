@@ -41,12 +41,14 @@ class Slot:
     Attributes:
         child: The process.
         width: How many jobs it runs at once.
+        together: Whether they are in one call: nobody knows which of them is the cause of what it does.
         jobs: Its jobs by frame number, oldest first; those beyond the first `width` wait in its socket.
         expected_s: Sum of what they are expected to take.
     """
 
     child: Child
     width: int = 1
+    together: bool = False
     jobs: dict[int, Assigned] = field(default_factory=dict)
     expected_s: float = 0.0
 
@@ -136,14 +138,14 @@ class Slots:
         """Jobs that were not started go to the front, in their order."""
         self._waiting.extendleft(reversed(deliveries))
 
+    def put_apart(self, deliveries: list[Delivery]) -> None:
+        """Jobs that ran in one call go to the front; each is to have a call of its own now."""
+        self.put_back(deliveries)
+
     def dispatch(self) -> None:
         """Hand out what can be handed out."""
         waiting, ready = self._waiting, self._ready
-        overrun = self._clock() - AHEAD_S
-        for slot in ready:
-            if slot.jobs and _oldest(slot).since < overrun:
-                # The running job takes longer than was expected, nobody knows how long: nothing waits behind it.
-                slot.expected_s = _INFINITE
+        self._expect_overrun()
         given: set[Child] = set()
         while waiting and ready:
             slot = min(ready, key=_by_expected)
@@ -156,12 +158,19 @@ class Slots:
         for child in given:
             child.flush()
 
+    def _expect_overrun(self) -> None:
+        overrun = self._clock() - AHEAD_S
+        for slot in self._ready:
+            if slot.jobs and _oldest(slot).since < overrun:
+                # The running job takes longer than was expected, nobody knows how long: nothing waits behind it.
+                slot.expected_s = _INFINITE
+
     def _assign(self, slot: Slot, delivery: Delivery) -> None:
         self._number = number = (self._number + 1) & 0xFFFFFFFF
         expected = self._means.get(delivery.task, _INFINITE) + _HANDLING_S
         if not slot.jobs:
             slot.expected_s = 0.0
-        since = self._clock() if len(slot.jobs) < self._width else _INFINITE
+        since = self._clock() if len(slot.jobs) < slot.width else _INFINITE
         slot.jobs[number] = Assigned(delivery, expected, since)
         slot.expected_s += expected
         meta = (
@@ -190,12 +199,12 @@ class Slots:
         assigned = slot.jobs.pop(number, None)
         if assigned is None:
             return None
-        if assigned.since < _INFINITE and len(slot.jobs) >= self._width:
+        if assigned.since < _INFINITE and len(slot.jobs) >= slot.width:
             # The child takes the next one from its socket.
-            next(islice(slot.jobs.values(), self._width - 1, None)).since = self._clock()
+            next(islice(slot.jobs.values(), slot.width - 1, None)).since = self._clock()
         if slot.jobs and slot.expected_s < _INFINITE:
             slot.expected_s -= assigned.expected_s
-        else:
+        elif not (slot.jobs and slot.together):  # nothing is sent behind a call that is not answered whole
             slot.expected_s = sum(other.expected_s for other in slot.jobs.values())
         task = assigned.delivery.task
         self._means[task] = moving_mean(self._means.get(task), run_s)

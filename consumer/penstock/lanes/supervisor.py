@@ -17,6 +17,7 @@ from penstock.domain.lane import PROBE_S, mostly_broken, restart_delay
 from penstock.domain.outcome import Outcome
 from penstock.domain.task import QueueSpec
 from penstock.errors import CatalogError, WorkerError
+from penstock.lanes.batchslots import BatchSlots
 from penstock.lanes.judgement import boot_error
 from penstock.lanes.limits import TICK_S, WEIGH_TICKS, stood_still
 from penstock.lanes.memory import usable
@@ -69,7 +70,8 @@ class Lane:
         self._on_broken = on_broken
         self._clock = clock
         self._on_unstarted = on_unstarted
-        self._slots = Slots(clock, spec.lane.width)
+        batches = any(task.batch for task in spec.all())
+        self._slots = BatchSlots(spec, clock, self._call_later) if batches else Slots(clock, spec.lane.width)
         boot = [spec.target, worker, max_body_bytes, contracts, max_blob_bytes]
         self._places = [self._place(boot, self._slots, memory=spec.lane.memory) for _ in range(spec.lane.children)]
         memory = spec.lane.quarantine_memory or usable() // 2
@@ -282,6 +284,9 @@ class Lane:
         self._dispatch_scheduled = False
         self._slots.dispatch()
 
+    def _call_later(self, seconds: float, call: Callable[[], None]) -> asyncio.TimerHandle:
+        return self._loop.call_later(seconds, call)
+
     # ── what children do ────────────────────────────────────────────────────────────────────────
 
     def _spawn(self, place: Place) -> None:
@@ -329,6 +334,10 @@ class Lane:
                 self._cut_off.append(delivery)
             else:
                 self._on_unstarted(delivery)
+        if self._stopping:
+            self._cut_off += end.apart
+        elif end.apart:
+            place.slots.put_apart(end.apart)
         # These had not started: they lose nothing.
         place.slots.put_back(end.unstarted)
         self._changed.set()

@@ -31,7 +31,7 @@ class ContractBinding:
     def __init__(self, task: Task, contract: Contract) -> None:
         self.contract = contract
         try:
-            parts = hints.signature(task.function).parts
+            parts = hints.signature(task.signature).parts if task.signature is not None else ()
         except UnreadableError:
             parts = ()
         annotations = {part.name: part.annotation for part in parts if part.annotation is not inspect.Parameter.empty}
@@ -40,7 +40,8 @@ class ContractBinding:
         #: Slots that are threads share the encoders, which count what they encode.
         self._encoding = threading.Lock()
         self._encode = self._encoders.of(Ref(name=contract.result))
-        self._positional = contract.positional
+        #: A batch gets all of them by name.
+        self._positional = contract.positional if task.batch is None else ()
 
     def bind(self, args: Mapping[str, Any]) -> tuple[list[Any], dict[str, Any]]:
         """Positional and keyword arguments for the call, checked and of the types that the function expects.
@@ -93,20 +94,23 @@ def bound(task: Task, library: Library) -> ContractBinding | None:
 def misfits(task: Task, contract: Contract) -> list[str]:
     """Where a task says something else than its contract; a sentence each.
 
-    A contract that was written by hand, for a `callable` without annotations, is held against the names alone.
+    A contract that was written by hand, for a `callable` without annotations, is held against the names alone; that
+    of a batch without a prototype cannot be held against anything but the error codes.
 
     Raises:
         ContractError: The signature says what no contract can.
     """
+    if task.signature is None:
+        return _codes(task, contract)
     if contract.callable is None:
-        derived = derive(task.function, name=contract.name, version=contract.version, raises=task.raises)
+        derived = derive(task.signature, name=contract.name, version=contract.version, raises=task.raises)
         return drift(derived, contract)
     return [*_names(task, contract), *_codes(task, contract)]
 
 
 def _names(task: Task, contract: Contract) -> list[str]:
     """Where a call by the contract would not fit the parameters."""
-    takes, requires = set(task.spec.takes), set(task.spec.requires)
+    takes, requires = set(task.spec.takes or ()), set(task.spec.requires)
     found = []
     for of in contract.arguments.properties:
         if of.name not in takes:

@@ -7,7 +7,7 @@ from typing import Any
 from penstock.broker.ports import Broker
 from penstock.domain.cancellation import Told
 from penstock.domain.delivery import Delivery
-from penstock.domain.lane import PREFETCH_PER_SLOT, is_short
+from penstock.domain.lane import MAX_PREFETCH, PREFETCH_PER_SLOT, is_short
 from penstock.domain.outcome import Outcome
 from penstock.domain.task import QueueSpec
 from penstock.domain.topology import Topology
@@ -79,7 +79,8 @@ class ServedQueue:
             on_broken=lambda why: shutdown.fail(WorkerError(why)) if settings.on_broken == "exit" else None,
         )
         self.pipeline = Pipeline(spec, intake, self.lane, settlement, store, claims, in_hand, cancels, metrics)
-        self._prefetch = PREFETCH_PER_SLOT * spec.lane.slots
+        batch = max((task.batch.size for task in spec.all() if task.batch), default=1)
+        self._prefetch = min(PREFETCH_PER_SLOT * spec.lane.slots * batch, MAX_PREFETCH)
         self.consumer = broker.consumer(
             topology.work_queue(spec.name), prefetch=self._prefetch, on_message=self._arrived
         )

@@ -104,6 +104,11 @@ def test_what_the_task_would_refuse_is_refused_before(body: bytes, words: str) -
         check(decode_job(body), SPEC)
 
 
+def test_a_task_that_takes_arguments_of_any_name_takes_these() -> None:
+    anything = replace(make_task(), takes=None)
+    check(decode_job(job_body(args={"x": 1})), make_queue(anything))
+
+
 def test_a_body_that_lies_in_redis_cannot_be_edited() -> None:
     job = dead({"x-blob": "ab" * 32, "x-blob-size": 5000}, body=b"")
     with pytest.raises(DataError, match="its body of 5000 bytes lies in Redis"):

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from penstock.domain.binding import Binding, InvalidArgs
+from penstock.domain.binding import AnyNames, Binding, InvalidArgs
 from penstock.errors import DeclarationError
 
 
@@ -117,3 +117,18 @@ def test_variadic_parameters_take_nothing(name: str) -> None:
 def test_a_callable_without_a_signature_is_refused_with_what_to_do(function: Callable[..., Any]) -> None:
     with pytest.raises(DeclarationError, match=r"t\.f: Python cannot tell the parameters .* wrap it"):
         Binding(function, "t.f")
+
+
+def test_by_name_a_call_gets_every_argument_by_its_name() -> None:
+    """A batch has a dict for each job, and no place for positions."""
+    binding = Binding(positional, "t.f", by_name=True)
+    assert binding.bind({"a": 1, "c": 3}) == ([], {"a": 1, "c": 3})
+    assert binding.defaults == {"b": "b", "c": "c"}
+    with pytest.raises(InvalidArgs, match="missing a"):
+        binding.bind({"b": 2})
+
+
+def test_where_nothing_says_the_names_any_will_do() -> None:
+    binding = AnyNames()
+    assert binding.bind({"x": 1, "anything": 2}) == ([], {"x": 1, "anything": 2})
+    assert (binding.takes, binding.requires, binding.defaults) == (None, (), {})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from penstock.domain.batch import Batch
 from penstock.domain.lane import Processes
 from penstock.domain.retry import NO_RETRY, Retry
 from penstock.domain.task import QueueSpec, TaskSpec
@@ -16,6 +17,7 @@ from tests.unit.builders import make_queue, make_task
     [
         TaskSpec(name="stats.norm", version=1, timeout_s=None, retry=NO_RETRY),
         TaskSpec(name="s.n", version=1, timeout_s=None, retry=NO_RETRY, takes=("a", "b"), requires=("b",)),
+        TaskSpec(name="s.n", version=1, timeout_s=None, retry=NO_RETRY, takes=None, batch=Batch(size=64, wait=0.5)),
         TaskSpec(name="a.b.c", version=2**31 - 1, timeout_s=0.5, retry=Retry(attempts=9, jitter="none")),
     ],
 )
@@ -26,6 +28,7 @@ def test_a_task_survives_the_way_to_the_parent(task: TaskSpec) -> None:
     # Then all of it is there but the exception classes
     assert (read.name, read.version, read.timeout_s) == (task.name, task.version, task.timeout_s)
     assert read.retry.numbers() == task.retry.numbers()
+    assert (read.takes, read.requires, read.batch) == (task.takes, task.requires, task.batch)
 
 
 def test_a_queue_survives_the_way_to_the_parent() -> None:

@@ -9,10 +9,12 @@ from typing import Any, cast
 
 import pytest
 
+from penstock.domain.batch import Batch
 from penstock.domain.delivery import Delivery
 from penstock.domain.lane import Threads
 from penstock.domain.outcome import Evidence, Outcome, OutcomeKind
 from penstock.lanes import place as module
+from penstock.lanes.batchslots import BatchSlots
 from penstock.lanes.frames import Frame, Kind, Reader
 from penstock.lanes.place import End, Place, Reason, SlotState
 from penstock.lanes.slots import Slots
@@ -70,13 +72,22 @@ class FakeChild:
 class Stage:
     """A place whose child is ready and runs the first of its jobs, with a clock that the test moves."""
 
-    def __init__(self, jobs: int = 1, memory: int | None = None, width: int = 1, *, shared: bool = False) -> None:
+    def __init__(
+        self,
+        jobs: int = 1,
+        memory: int | None = None,
+        width: int = 1,
+        batch: Batch | None = None,
+        *,
+        shared: bool = False,
+    ) -> None:
         self.now = 100.0
         self.outcomes: list[tuple[int, OutcomeKind]] = []
         self.ends: list[End] = []
-        self.slots = Slots(lambda: self.now, width)
         self.steps: list[str] = []
-        queue = make_queue(make_task(timeout_s=TIMEOUT_S))
+        queue = make_queue(make_task(timeout_s=TIMEOUT_S, batch=batch))
+        later = asyncio.get_running_loop().call_later
+        self.slots = BatchSlots(queue, lambda: self.now, later) if batch else Slots(lambda: self.now, width)
         self.place = Place(
             replace(queue, lane=Threads(width)) if shared else queue,
             [],
@@ -485,7 +496,7 @@ def test_a_cancelled_job_whose_child_dies_is_not_tried_again_and_one_that_had_no
         }
         assert stage.steps == ["1 killed", "2 never_started"]
         assert tags(end.unstarted) == [3]
-        assert end.reason is Reason.CRASH
+        assert end.reason is Reason.SIGNAL
 
     on_stage(test, jobs=3)
 
@@ -527,3 +538,57 @@ def test_a_cancelled_job_beside_one_that_ran_too_long_does_not_start_again() -> 
         assert tags(end.begun) == [3]
 
     on_stage(test, jobs=3, width=3, shared=True)
+
+
+# ── a child that runs several jobs in one call ──────────────────────────────────────────────────────
+
+BATCH = Batch(size=3, wait=0)
+
+
+def test_the_jobs_of_a_call_that_runs_too_long_spend_nothing_and_are_called_apart() -> None:
+    def test(stage: Stage) -> None:
+        # Given a call with three jobs that exceeds its limit, and jobs that wait for the next one
+        stage.overrun()
+
+        # When its child is killed, then nobody knows which of them was the cause
+        stage.place.watch()
+        end = stage.killed()
+        assert (end.outcomes, tags(end.apart), end.begun, end.unstarted) == ([], [1, 2, 3], [], [])
+        assert (end.reason, end.fields()["jobs"], end.fields()["job_id"]) == (Reason.TIMEOUT, 3, job_id(1))
+
+    on_stage(test, jobs=4, batch=BATCH)
+
+
+def test_who_is_answered_before_his_call_is_ended_is_not_called_again() -> None:
+    def test(stage: Stage) -> None:
+        stage.overrun()
+        stage.answer(OutcomeKind.SUCCEEDED)
+        stage.place.watch()
+        assert stage.outcomes == [(1, OutcomeKind.SUCCEEDED)]
+        assert tags(stage.killed().apart) == [2, 3]
+
+    on_stage(test, jobs=3, batch=BATCH)
+
+
+def test_a_job_alone_in_its_call_has_timed_out() -> None:
+    def test(stage: Stage) -> None:
+        stage.overrun()
+        stage.place.watch()
+        end = stage.killed()
+        assert ({tag: outcome.kind for tag, outcome in ended(end).items()}, end.apart) == (
+            {1: OutcomeKind.TIMED_OUT},
+            [],
+        )
+
+    on_stage(test, jobs=1, batch=BATCH)
+
+
+def test_every_job_of_a_call_may_be_the_cause_of_a_crash() -> None:
+    def test(stage: Stage) -> None:
+        end = stage.killed()
+        assert {tag: outcome.kind for tag, outcome in ended(end).items()} == dict.fromkeys(
+            (1, 2, 3), OutcomeKind.CHILD_LOST
+        )
+        assert (end.apart, end.begun, end.reason) == ([], [], Reason.SIGNAL)
+
+    on_stage(test, jobs=3, batch=BATCH)

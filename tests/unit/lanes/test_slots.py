@@ -9,32 +9,13 @@ import pytest
 from penstock.domain.delivery import Delivery
 from penstock.domain.lane import AHEAD_JOBS, AHEAD_S
 from penstock.lanes.child import Child
-from penstock.lanes.frames import Frame, Kind, Reader
+from penstock.lanes.frames import Kind
 from penstock.lanes.limits import STALL_S, TICK_S, overdue, stood_still
 from penstock.lanes.slots import Slot, Slots
 from tests.unit.builders import job_id, make_delivery, make_queue, make_task
+from tests.unit.lanes.fakes import FakeChild
 
 SHORT_S, LONG_S = 0.0001, 1.0
-
-
-class FakeChild:
-    """Notes the frames that it is sent."""
-
-    def __init__(self) -> None:
-        self.frames: list[Frame] = []
-        self._reader = Reader()
-        self._unsent: list[bytes] = []
-
-    def send(self, frame: bytes, _file: object = None) -> None:
-        self._unsent.append(frame)
-
-    def flush(self) -> None:
-        self.frames += self._reader.feed(b"".join(self._unsent))
-        self._unsent.clear()
-
-    @property
-    def jobs(self) -> list[str]:
-        return [frame.meta[1] for frame in self.frames]
 
 
 class Stage:

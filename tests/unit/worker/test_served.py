@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any, cast
 
+import pytest
+
+from penstock.domain.batch import Batch
 from penstock.domain.delivery import Delivery
+from penstock.domain.task import QueueSpec
 from penstock.domain.topology import Topology
 from penstock.settings import WorkerSettings
 from penstock.worker.cancels import Cancels
 from penstock.worker.drain import Tally
 from penstock.worker.served import ServedQueue
 from penstock.worker.shutdown import Shutdown
-from tests.unit.builders import job_id, make_queue
+from tests.unit.builders import job_id, make_queue, make_task
 from tests.unit.worker.fakes import Desk
 
 
@@ -33,24 +38,43 @@ class CuttingLane:
         return [self._cut_off]
 
 
+@pytest.mark.parametrize(("slots", "size", "prefetch"), [(3, None, 6), (3, 64, 3 * 128), (64, 1024, 65_535)])
+def test_a_worker_asks_for_as_many_jobs_as_run_and_as_many_again(slots: int, size: int | None, prefetch: int) -> None:
+    # Given a queue, with or without a task that runs several jobs in one call
+    asked: list[int] = []
+    batch = size and Batch(size=size)
+    queue = make_queue(make_task("stats.a"), make_task("stats.b", batch=batch or None), slots=slots)
+
+    # When it is served
+    serve(queue, Desk(Topology("penstock")), lambda *_, prefetch, **__: asked.append(prefetch))
+
+    # Then that many are asked for
+    assert asked == [prefetch]
+
+
+def serve(queue: QueueSpec, desk: Desk, consumer: Callable[..., Any]) -> ServedQueue:
+    """A queue whose lane is not started."""
+    return ServedQueue(
+        queue,
+        WorkerSettings(targets=("app:stats",), amqp_url="amqp://127.0.0.1"),
+        worker="shop.worker-1",
+        broker=cast("Any", SimpleNamespace(consumer=consumer)),
+        settlement=desk.settlement,
+        store=None,
+        claims=None,
+        in_hand=desk.in_hand,
+        cancels=Cancels(),
+        metrics=desk.metrics,
+        shutdown=Shutdown(),
+    )
+
+
 def test_a_drain_counts_a_hand_out_against_the_job_that_ran_and_against_no_other() -> None:
     async def test() -> None:
         # Given a queue on a broker that counts every hand-out, with four jobs
         desk = Desk(Topology("penstock"))
         consumer = SimpleNamespace(stop=lambda: None)
-        served = ServedQueue(
-            make_queue(),
-            WorkerSettings(targets=("app:stats",), amqp_url="amqp://127.0.0.1"),
-            worker="shop.worker-1",
-            broker=cast("Any", SimpleNamespace(consumer=lambda *_, **__: consumer)),
-            settlement=desk.settlement,
-            store=None,
-            claims=None,
-            in_hand=desk.in_hand,
-            cancels=Cancels(),
-            metrics=desk.metrics,
-            shutdown=Shutdown(),
-        )
+        served = serve(make_queue(), desk, lambda *_, **__: consumer)
         jobs = [desk.delivery(job_id=job_id(number), tag=number) for number in (1, 2, 3, 4)]
         served.lane = cast("Any", CuttingLane(jobs))
 

@@ -47,3 +47,15 @@ class Channel:
         with self._lock:
             sent = 0 if file is None else send_with(self._parent, data, file.fileno())
             self._parent.sendall(data[sent:] if sent else data)
+
+    def send_all(
+        self, kind: Kind, frames: Sequence[tuple[int, tuple[Sequence[Any], bytes, MemoryFile | None]]]
+    ) -> None:
+        """Send frames of one kind, as `send` does, in as few writes as can be."""
+        if any(file is not None for _, (_, _, file) in frames):
+            for number, frame in frames:
+                self.send(kind, number, *frame)
+            return
+        data = b"".join(pack(kind, number, list(meta), body) for number, (meta, body, _) in frames)
+        with self._lock:
+            self._parent.sendall(data)

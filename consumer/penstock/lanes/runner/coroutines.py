@@ -44,7 +44,7 @@ async def _serve(channel: Channel) -> None:
             job.add_done_callback(partial(_forget, jobs, frame.number))
     await asyncio.gather(*(job for job, _ in jobs.values()))
     if executor is not None:
-        await executor.end_coroutines()
+        await executor.shut_down_coroutines()
 
 
 def _forget(jobs: _Jobs, number: int, _: asyncio.Task[None]) -> None:

@@ -7,6 +7,7 @@ import time
 import traceback
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Final, NamedTuple, TypeAlias
 
 from penstock.domain.binding import Binding, InvalidArgs
@@ -31,6 +32,8 @@ from penstock.wire.registry import ErrorCode
 from penstock.wire.result import Result, encode_result
 
 _TRACEBACK_BYTES: Final = 8192
+#: Where tasks are called from.
+_CALLERS: Final = frozenset({__file__, str(Path(__file__).with_name("together.py"))})
 
 
 #: Meta, body and file of an OUTCOME frame.
@@ -54,7 +57,7 @@ class Mirrors(NamedTuple):
 
 
 @dataclass(slots=True)
-class _Ended:
+class Ended:
     """How the attempt ended, before it is encoded."""
 
     kind: OutcomeKind
@@ -65,7 +68,7 @@ class _Ended:
 
 
 @dataclass(slots=True)
-class _Attempt:
+class Attempt:
     """A call that is to be made, is made, or has been made.
 
     Attributes:
@@ -85,7 +88,7 @@ class _Attempt:
     max_bytes: int
     stop: Stop
     tries: int = 0
-    ended: _Ended | None = None
+    ended: Ended | None = None
     compressed: bool = False
     # Known once the body is read.
     job: Job = field(init=False)
@@ -149,7 +152,7 @@ class _Attempt:
         own = {kind: code for code, kind in self.task.raises.items()}
         return next((own[kind] for kind in type(error).__mro__ if kind in own), ErrorCode.TASK_ERROR)
 
-    def raised(self, error: BaseException) -> _Ended:
+    def raised(self, error: BaseException) -> Ended:
         """An exception as the caller may see it (type and text) and as the log needs it (the traceback)."""
         policy = self.task.retry
         retryable = policy.retries(error)
@@ -161,7 +164,7 @@ class _Attempt:
         )
         attempt = self.mirrors.attempt + self.tries - 1
         delay_s = policy.wait_after(error, attempt, self.mirrors.job_id) if retryable else None
-        return _Ended(OutcomeKind.RAISED, failure=failure, delay_s=delay_s, trace=_trace(error))
+        return Ended(OutcomeKind.RAISED, failure=failure, delay_s=delay_s, trace=_trace(error))
 
 
 class _Refused(Exception):  # noqa: N818 -- control flow inside this file
@@ -169,7 +172,7 @@ class _Refused(Exception):  # noqa: N818 -- control flow inside this file
 
     def __init__(self, code: ErrorCode, message: str, kind: OutcomeKind = OutcomeKind.UNDECODABLE) -> None:
         super().__init__(message)
-        self.ended = _Ended(kind, failure=Failure(code=code, message=message, retryable=False))
+        self.ended = Ended(kind, failure=Failure(code=code, message=message, retryable=False))
 
 
 class Executor:
@@ -193,13 +196,15 @@ class Executor:
             for versions in queue.tasks.values()
             for task in versions.values()
         }
+        #: Whether a task of the queue runs several jobs in one call.
+        self.batches = any(task.batch for versions in queue.tasks.values() for task in versions.values())
         #: How many jobs the child runs at once.
         self.width = queue.lane.width
         self._worker = worker
         self._max_body_bytes = max_body_bytes
         self._max_blob_bytes = max_blob_bytes or max_body_bytes
 
-    def end(self) -> None:
+    def shut_down(self) -> None:
         """There are no more jobs: call what the queue wants to be called then."""
         for hook in self._shutdown_hooks:
             try:
@@ -207,8 +212,8 @@ class Executor:
             except Exception:  # noqa: BLE001 -- the next hook is to be called all the same
                 traceback.print_exc()
 
-    async def end_coroutines(self) -> None:
-        """As `end`, for hooks that may be coroutine functions."""
+    async def shut_down_coroutines(self) -> None:
+        """As `shut_down`, for hooks that may be coroutine functions."""
         for hook in self._shutdown_hooks:
             try:
                 if inspect.isawaitable(waiting := hook()):
@@ -227,20 +232,23 @@ class Executor:
             fd: What came with it, owned from now on.
             stop: Says whether the job is to end. Defaults to None: it is not.
         """
-        attempt = self._begin(meta, body, fd, stop)
+        return self.finish(self.begin(meta, body, fd, stop))
+
+    def finish(self, attempt: Attempt) -> Answer:
+        """Call the task of an attempt that has begun, and tell the parent; what user code raises is an outcome."""
         if attempt.ended is None:
             try:
                 value = attempt.retrying()(attempt.call) if attempt.task.retry.in_slot else attempt.call()
-                attempt.ended = _Ended(OutcomeKind.SUCCEEDED, value)
+                attempt.ended = Ended(OutcomeKind.SUCCEEDED, value)
             except BaseException as error:  # noqa: BLE001 -- user code may raise anything, SystemExit and a Rust panic included
                 attempt.ended = attempt.raised(error)
-        return self._end(attempt)
+        return self.end(attempt)
 
     async def run_coroutine(
         self, meta: list[Any], body: bytes, fd: int | None = None, stop: Stop | None = None
     ) -> Answer:
         """As `run`, for a task that is a coroutine function."""
-        attempt = self._begin(meta, body, fd, stop)
+        attempt = self.begin(meta, body, fd, stop)
         if attempt.ended is None:
             try:
                 call = attempt.call_coroutine
@@ -248,16 +256,16 @@ class Executor:
                     value = await attempt.retrying(coroutine=True)(call)
                 else:
                     value = await call()
-                attempt.ended = _Ended(OutcomeKind.SUCCEEDED, value)
+                attempt.ended = Ended(OutcomeKind.SUCCEEDED, value)
             except BaseException as error:  # noqa: BLE001 -- as in `run`
                 attempt.ended = attempt.raised(error)
-        return self._end(attempt)
+        return self.end(attempt)
 
-    def _begin(self, meta: list[Any], body: bytes, fd: int | None, stop: Stop | None) -> _Attempt:
+    def begin(self, meta: list[Any], body: bytes, fd: int | None, stop: Stop | None = None) -> Attempt:
         """The attempt, ready to be called, or ended already."""
         mirrors = Mirrors(*meta)
         longest = self._max_result_bytes(mirrors)
-        attempt = _Attempt(mirrors, time.time(), time.perf_counter(), longest, stop or Flag())
+        attempt = Attempt(mirrors, time.time(), time.perf_counter(), longest, stop or Flag())
         try:
             read, max_bytes = (
                 (body, self._max_body_bytes)
@@ -284,7 +292,7 @@ class Executor:
         """Longest result that both sides take; a requester that has not said takes what fits into a message."""
         return min(mirrors.max_result or self._max_body_bytes, self._max_blob_bytes)
 
-    def _end(self, attempt: _Attempt) -> Answer:
+    def end(self, attempt: Attempt) -> Answer:
         """The answer to the parent."""
         ended = attempt.ended
         assert ended is not None
@@ -338,7 +346,7 @@ class Executor:
             text = f"{job.task}: the deadline passed before the job started"
             raise _Refused(ErrorCode.EXPIRED, text, OutcomeKind.EXPIRED)
 
-    def _encode(self, attempt: _Attempt, ended: _Ended, run_s: float) -> bytes:
+    def _encode(self, attempt: Attempt, ended: Ended, run_s: float) -> bytes:
         """The result.v1 of a success; nothing for a failure, whose result the parent writes.
 
         A value that cannot travel turns a success into a failure.
@@ -377,7 +385,7 @@ def _claimed(sha256: str, fd: int | None) -> Body:
     return body
 
 
-def _filed(ended: _Ended, result: bytes) -> MemoryFile | None:
+def _filed(ended: Ended, result: bytes) -> MemoryFile | None:
     """A file with a result too long for a frame; None: there is no room, and that is how the attempt ended."""
     try:
         return MemoryFile.holding(result)
@@ -398,9 +406,9 @@ def _unfit(error: BaseException) -> Failure:
     return Failure(code=ErrorCode.RESULT_INVALID, message=text, retryable=False)
 
 
-def _invalid(message: str, details: Mapping[str, str] | None = None) -> _Ended:
+def _invalid(message: str, details: Mapping[str, str] | None = None) -> Ended:
     failure = Failure(code=ErrorCode.INVALID_ARGS, message=message, retryable=False, details=details or {})
-    return _Ended(OutcomeKind.UNDECODABLE, failure=failure)
+    return Ended(OutcomeKind.UNDECODABLE, failure=failure)
 
 
 def _text(error: BaseException) -> str:
@@ -417,6 +425,6 @@ def _trace(error: BaseException) -> str:
     """The traceback from the task's own frame on."""
     frames = traceback.extract_tb(error.__traceback__)
     # Tries within the slot go through tenacity: what lies before the call of the task is ours.
-    called = max((i for i, frame in enumerate(frames) if frame.filename == __file__), default=-1)
+    called = max((i for i, frame in enumerate(frames) if frame.filename in _CALLERS), default=-1)
     lines = ["Traceback (most recent call last):\n", *traceback.format_list(frames[called + 1 :])]
     return "".join([*lines, *traceback.format_exception_only(error)])[-_TRACEBACK_BYTES:].rstrip()

@@ -9,6 +9,7 @@ from penstock.lanes.runner.boot import boot
 from penstock.lanes.runner.channel import Channel
 from penstock.lanes.runner.execute import Executor
 from penstock.lanes.runner.stop import Interrupt
+from penstock.lanes.runner.together import serve
 
 
 def run(parent: socket.socket) -> None:
@@ -28,5 +29,7 @@ def run(parent: socket.socket) -> None:
             interrupt = Interrupt(frame.fd)
             interrupt.listen()
             channel.send(Kind.READY, 0, [])
+            if executor.batches:
+                serve(channel, executor, interrupt)
     if executor is not None:
-        executor.end()
+        executor.shut_down()

@@ -39,4 +39,4 @@ def run(parent: socket.socket) -> None:
                 continue
             stops[frame.number] = stop = Flag()
             pool.submit(answer, frame, stop)
-    executor.end()
+    executor.shut_down()
