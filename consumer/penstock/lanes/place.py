@@ -323,6 +323,7 @@ class Place:
             else:
                 self._stop.write(number.to_bytes(4, "big"), 0)
                 self.child.interrupt()
+            if self.slot.width == 1:
                 asyncio.get_running_loop().call_later(GRACE_S, self._overstays, self.child, number)
 
     def _overstays(self, child: Child, number: int) -> None:

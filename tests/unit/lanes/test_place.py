@@ -516,6 +516,17 @@ def test_in_a_shared_child_a_frame_names_the_job_and_nobody_is_killed() -> None:
     on_stage(test, jobs=2, width=2, shared=True)
 
 
+def test_in_a_shared_child_without_neighbours_it_is_killed_after_its_grace() -> None:
+    def test(stage: Stage) -> None:
+        stage.cancel(1)
+        assert stage.child.told == [f"cancel {stage.number(1)}"]
+        stage.grace_is_over(1)
+        assert stage.child.told[-1] == "kill"
+        assert {tag: outcome.kind for tag, outcome in ended(stage.killed()).items()} == {1: OutcomeKind.CANCELLED}
+
+    on_stage(test, shared=True)
+
+
 def test_a_cancelled_job_beside_one_that_ran_too_long_does_not_start_again() -> None:
     def test(stage: Stage) -> None:
         # Given three jobs in one child, of which the first is too long there
