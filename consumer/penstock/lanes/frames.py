@@ -45,8 +45,9 @@ _WITH_FD: Final = 0x80
 _MAX_FDS: Final = 8
 _FD_BYTES: Final = array.array("i").itemsize
 _ANCILLARY: Final = socket.CMSG_SPACE(_MAX_FDS * _FD_BYTES)
-#: A descriptor is not for what user code starts; macOS has no such flag.
-_CLOSE_ON_EXEC: Final = getattr(socket, "MSG_CMSG_CLOEXEC", 0)
+#: A descriptor is not for what user code starts; macOS has no such flag. A plain int, because the `|` of the
+#: enum costs microseconds with each read.
+_CLOSE_ON_EXEC: Final = int(getattr(socket, "MSG_CMSG_CLOEXEC", 0))
 _pack = msgpack.Packer(use_bin_type=True).pack
 
 
