@@ -225,9 +225,7 @@ class Running:
 
 
 @contextmanager
-def worker(
-    log: Path, *options: str, target: str = "bench.tasks:bench", task: str = "bench.add"
-) -> Iterator[Running]:
+def worker(log: Path, *options: str, target: str = "bench.tasks:bench", task: str = "bench.add") -> Iterator[Running]:
     """A worker of the benchmark's queue, or of another, ready and later stopped; it tells of one task."""
     command = [
         sys.executable,
