@@ -8,7 +8,7 @@ from __future__ import annotations
 from importlib.metadata import version as _version
 
 from penstock.domain.batch import Batch
-from penstock.domain.context import Cancelled, CurrentJob, current_job
+from penstock.domain.context import Cancelled, CurrentJob, SoftTimeoutError, current_job
 from penstock.domain.lane import Async, Commands, Processes, Serial, Threads
 from penstock.domain.limits import Limits
 from penstock.domain.recycle import Recycle
@@ -44,6 +44,7 @@ __all__ = [
     "CurrentJob",
     "Reject",
     "RetryAfter",
+    "SoftTimeoutError",
     "current_job",
     # errors
     "CatalogError",

@@ -12,7 +12,7 @@ from typing import Any, Final, ParamSpec, TypeVar, overload
 from penstock.domain.batch import Batch
 from penstock.domain.binding import AnyNames, Binding
 from penstock.domain.command import Command, CommandFailedError
-from penstock.domain.lane import Async, Commands, LaneSpec, Processes, Serial
+from penstock.domain.lane import Async, Commands, LaneSpec, Processes, Serial, Threads
 from penstock.domain.retry import NO_RETRY, Retry
 from penstock.domain.task import QueueSpec, TaskSpec
 from penstock.errors import DeclarationError
@@ -39,6 +39,8 @@ class Task:
     contract: str | None
     #: How its jobs are collected; None: each has a call of its own.
     batch: Batch | None = None
+    #: Seconds after which SoftTimeoutError is raised in it; None: it never is.
+    soft_timeout_s: float | None = None
 
     @property
     def signature(self) -> Callable[..., Any] | None:
@@ -89,6 +91,7 @@ class Queue:
         name: str | None = None,
         version: int = 1,
         timeout: float | None = None,
+        soft_timeout: float | None = None,
         retry: Retry | None = None,
         raises: Mapping[str, type[BaseException]] | None = None,
         contract: str | None = None,
@@ -102,6 +105,7 @@ class Queue:
         name: str | None = None,
         version: int = 1,
         timeout: float | None = None,
+        soft_timeout: float | None = None,
         retry: Retry | None = None,
         raises: Mapping[str, type[BaseException]] | None = None,
         contract: str | None = None,
@@ -115,6 +119,8 @@ class Queue:
             version: Version of the contract, from 1. Defaults to 1. A queue may have one name in several versions,
                 so that callers of the old one are served until the last of them is gone.
             timeout: Seconds after which the attempt ends and its child is killed. Defaults to no limit.
+            soft_timeout: Seconds after which SoftTimeoutError is raised in the function, so that it can tidy up or return
+                what there is; in the lanes Processes, Serial and Async. Defaults to no limit.
             retry: When it is tried again. Defaults to one attempt.
             raises: Exceptions that callers can tell by a code of the task's own, a part of its contract, as in
                 `{"EMPTY_SAMPLE": EmptySample}`. What else it raises is TASK_ERROR.
@@ -140,6 +146,7 @@ class Queue:
                 raises=raises,
                 contract=contract,
                 batch=batch,
+                soft_timeout=soft_timeout,
             )
             return decorated
 
@@ -249,6 +256,7 @@ class Queue:
         raises: Mapping[str, type[BaseException]] | None,
         contract: str | None,
         batch: Batch | None = None,
+        soft_timeout: float | None = None,
     ) -> None:
         full = f"{self.name}.{own}"
         if not is_task(full):
@@ -264,6 +272,8 @@ class Queue:
             raise DeclarationError(
                 f"{full}: timeout must be above 0 and at most {MAX_TIMEOUT_MS // 1000} s, not {timeout}"
             )
+        if soft_timeout is not None:
+            self._check_soft(full, soft_timeout, timeout, batch)
         if contract not in (None, full):
             raise DeclarationError(f"{full}: its contract has its name, {full}, not {contract}")
         _check_raises(full, raises or {})
@@ -286,6 +296,7 @@ class Queue:
             raises=raises or {},
             contract=contract,
             batch=batch,
+            soft_timeout_s=soft_timeout,
         )
         self.tasks.setdefault(full, {})[version] = task
 
@@ -303,6 +314,22 @@ class Queue:
                 policy.in_slot > 0,
                 "a batch is not tried again in its slot; take Retry without in_slot, then its jobs wait in the broker",
             ),
+        )
+        for wrong, text in rules:
+            if wrong:
+                raise DeclarationError(f"{full}: {text}")
+
+    def _check_soft(self, full: str, soft: float, timeout: float | None, batch: Batch | None) -> None:
+        """Refuse a soft limit that would never be felt."""
+        lane = type(self.lane).__name__
+        rules = (
+            (
+                isinstance(self.lane, Threads | Commands),
+                f"the lane {lane} cannot interrupt a job; take timeout=, or look at current_job().remaining",
+            ),
+            (batch is not None, "a batch is many jobs and has no soft_timeout; take timeout="),
+            (not 0 < soft <= MAX_TIMEOUT_MS / 1000, f"soft_timeout must be above 0, not {soft}"),
+            (timeout is not None and soft >= timeout, f"soft_timeout {soft} is not below timeout {timeout}"),
         )
         for wrong, text in rules:
             if wrong:

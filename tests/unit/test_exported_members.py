@@ -27,6 +27,7 @@ PUBLIC = [
     "Retry",
     "RetryAfter",
     "Serial",
+    "SoftTimeoutError",
     "Threads",
     "TopologyError",
     "UnavailableError",

@@ -18,6 +18,14 @@ class Cancelled(BaseException):
     """
 
 
+class SoftTimeoutError(TimeoutError):
+    """The job has run for its `soft_timeout`: time to tidy up, or to return what there is.
+
+    Raised in the task, in the lanes Processes and Serial, between two steps of Python code or in a call that waits. In
+    Async the task is cancelled. A job that lets it pass ends with the code TIMEOUT, like any other failure.
+    """
+
+
 def _never() -> bool:
     return False
 

@@ -12,11 +12,12 @@ from typing import Any, Final, NamedTuple, TypeAlias
 
 from penstock.domain.binding import Binding, InvalidArgs
 from penstock.domain.command import Command
-from penstock.domain.context import CurrentJob, running
+from penstock.domain.context import CurrentJob, SoftTimeoutError, running
 from penstock.domain.outcome import OutcomeKind
 from penstock.domain.retry import Reject
 from penstock.domain.task import other_version
 from penstock.lanes.runner import command
+from penstock.lanes.runner.softlimit import SoftLimit, soft_limited
 from penstock.lanes.runner.stop import Flag, Stop
 from penstock.memory_file import MemoryFile
 from penstock.queue import Queue, Task
@@ -102,7 +103,7 @@ class Attempt:
         token = running.set(self._next_try())
         function = self.task.function
         try:
-            with self.stop:
+            with self.stop, SoftLimit(self.task.soft_timeout_s):
                 if isinstance(function, Command):
                     return command.run(function, self.keywords, max_bytes=self.max_bytes)
                 return function(*self.positional, **self.keywords)
@@ -114,7 +115,8 @@ class Attempt:
         token = running.set(self._next_try())
         try:
             with self.stop:
-                return await self.task.function(*self.positional, **self.keywords)
+                called = self.task.function(*self.positional, **self.keywords)
+                return await soft_limited(called, self.task.soft_timeout_s)
         finally:
             running.reset(token)
 
@@ -149,6 +151,8 @@ class Attempt:
         """The code of an exception: the task's own if it names the class, the closest one if several do."""
         if isinstance(error, Reject):
             return ErrorCode.REJECTED
+        if isinstance(error, SoftTimeoutError):
+            return ErrorCode.TIMEOUT
         own = {kind: code for code, kind in self.task.raises.items()}
         return next((own[kind] for kind in type(error).__mro__ if kind in own), ErrorCode.TASK_ERROR)
 
