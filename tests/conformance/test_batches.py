@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,6 +13,7 @@ from penstock.testing import Harness
 from penstock.wire.registry import MAX_BODY_BYTES
 from penstock.wire.result import Result
 from tests.helpers.batch_tasks import SIZE
+from tests.helpers.wait import until
 
 QUEUES = ("batches", "serial_batches")
 
@@ -136,3 +139,32 @@ def test_a_task_without_a_batch_has_its_turn_in_the_same_queue(harness: Harness)
     ]
     assert [harness.result(job).value["number"] for job, _ in jobs] == list(range(50))
     assert [harness.result(job).value for _, job in jobs] == list(range(50))
+
+
+def test_a_job_that_is_alone_in_its_call_can_be_cancelled_while_it_runs(harness: Harness, tmp_path: Path) -> None:
+    # Given a lane with one child, and a call with one job that never ends
+    (before,) = ended(harness, "serial_batches.soon", "go")
+    mark = tmp_path / "begun"
+    job = harness.enqueue("serial_batches.soon", {"number": 1, "action": "hang", "data": os.fsencode(mark)})
+    until(mark.exists, "the call")
+
+    # When it is cancelled
+    harness.cancel(job)
+
+    # Then it has ended by itself: its child was not killed
+    assert numbers([harness.result(job)]) == ["CANCELLED"]
+    (after,) = ended(harness, "serial_batches.soon", "go")
+    assert after.value["pid"] == before.value["pid"]
+
+
+def test_a_job_that_waits_for_others_can_be_cancelled(harness: Harness, queue: str) -> None:
+    # Given a batch that is about to be full
+    jobs = [harness.enqueue(f"{queue}.act", {"number": n}) for n in range(SIZE - 1)]
+
+    # When one of its jobs is cancelled
+    harness.cancel(jobs[0])
+
+    # Then it was not in the call with the others
+    assert numbers([harness.result(jobs[0])]) == ["CANCELLED"]
+    results = [harness.result(job) for job in jobs[1:]]
+    assert (numbers(results), calls(results)) == (list(range(1, SIZE - 1)), [SIZE - 2] * (SIZE - 2))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import time
+from pathlib import Path
 from typing import Any
 
 from penstock import Batch, Processes, Queue, Retry, Serial
@@ -31,13 +32,15 @@ def act(jobs: list[dict[str, Any]]) -> list[Any]:
         if job["action"] == "crash":
             os.kill(os.getpid(), signal.SIGKILL)
         if job["action"] == "hang":
+            if job["data"]:
+                Path(os.fsdecode(job["data"])).touch()
             time.sleep(60)
     if any(job["action"] == "short" for job in jobs):
         return numbers[1:]
     return [
         KeyError(job["number"])
         if job["action"] == "refuse"
-        else {"number": job["number"], "call": numbers, "data": job["data"]}
+        else {"number": job["number"], "call": numbers, "data": job["data"], "pid": os.getpid()}
         for job in jobs
     ]
 

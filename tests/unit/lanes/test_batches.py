@@ -7,7 +7,7 @@ import pytest
 from penstock.domain.batch import Batch
 from penstock.domain.delivery import Delivery
 from penstock.lanes.batches import Batches
-from tests.unit.builders import make_delivery, make_queue, make_task
+from tests.unit.builders import job_id, make_delivery, make_queue, make_task
 
 SIZE, WAIT_S = 4, 0.5
 QUEUE = make_queue(
@@ -151,3 +151,21 @@ def test_all_jobs_can_be_taken_back(stage: Stage) -> None:
     stage.batches.put_apart([job(4)])
     assert sorted(tags(stage.batches.take_all())) == [1, 2, 3, 4]
     assert (len(stage.batches), stage.batches.due(), stage.batches.due_in()) == (0, False, None)
+
+
+def test_one_job_can_be_withdrawn(stage: Stage) -> None:
+    # Given jobs that wait for others, and one that waits to be called alone
+    for number in (1, 2, 3):
+        stage.batches.add(make_delivery(tag=number, job_id=job_id(number)))
+    stage.batches.put_apart([make_delivery(tag=4, job_id=job_id(4))])
+
+    # When some are withdrawn, then the others wait on
+    withdrawn = [stage.batches.withdraw(job_id(number)) for number in (2, 4, 5)]
+    assert [delivery and delivery.tag for delivery in withdrawn] == [2, 4, None]
+    assert tags(stage.batches.take_all()) == [1, 3]
+
+
+def test_nothing_is_left_of_a_batch_whose_only_job_is_withdrawn(stage: Stage) -> None:
+    stage.batches.add(make_delivery(job_id=job_id(1)))
+    assert stage.batches.withdraw(job_id(1)) is not None
+    assert (len(stage.batches), stage.batches.due_in()) == (0, None)

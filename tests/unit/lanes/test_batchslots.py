@@ -219,3 +219,12 @@ def test_everything_that_waits_can_be_taken_back_and_put_back() -> None:
     # And put back, then they wait as before
     stage.slots.put_back(taken)
     assert stage.slots.waiting == 3
+
+
+def test_a_job_of_either_kind_can_be_withdrawn() -> None:
+    stage = Stage(children=0)
+    stage.dispatch(1, 2)
+    stage.dispatch(3, task="stats.single")
+    withdrawn = [stage.slots.withdraw(job_id(number)) for number in (1, 3, 4)]
+    assert [delivery and delivery.tag for delivery in withdrawn] == [1, 3, None]
+    assert stage.slots.waiting == 1

@@ -19,6 +19,7 @@ from penstock.lanes.frames import Frame, Kind, Reader
 from penstock.lanes.place import End, Place, Reason, SlotState
 from penstock.lanes.slots import Slots
 from penstock.memory_file import MemoryFile
+from penstock.wire.registry import CancelStep
 from tests.unit.builders import job_id, make_delivery, make_queue, make_task
 
 TIMEOUT_S = 2.0
@@ -601,5 +602,42 @@ def test_every_job_of_a_call_may_be_the_cause_of_a_crash() -> None:
             (1, 2, 3), OutcomeKind.CHILD_LOST
         )
         assert (end.apart, end.begun, end.reason) == ([], [], Reason.SIGNAL)
+
+    on_stage(test, jobs=3, batch=BATCH)
+
+
+@pytest.mark.parametrize(
+    ("answered", "kind", "step"),
+    [
+        (OutcomeKind.SUCCEEDED, OutcomeKind.SUCCEEDED, CancelStep.ENDED),
+        (OutcomeKind.RAISED, OutcomeKind.CANCELLED, CancelStep.EXCEPTION),
+    ],
+)
+def test_nobody_is_interrupted_who_shares_a_call(answered: OutcomeKind, kind: OutcomeKind, step: CancelStep) -> None:
+    def test(stage: Stage) -> None:
+        # Given a call with three jobs, of which one is to be cancelled
+        told: list[CancelStep] = []
+        assert stage.place.cancel_job(job_id(1), told.append)
+
+        # Then the call goes on, and what it says of the job counts if it is a success
+        assert (stage.child.told, told) == ([], [])
+        stage.answer(answered)
+        assert (stage.outcomes, told) == ([(1, kind)], [step])
+
+    on_stage(test, jobs=3, batch=BATCH)
+
+
+def test_a_cancelled_job_whose_call_is_ended_is_not_called_again() -> None:
+    def test(stage: Stage) -> None:
+        told: list[CancelStep] = []
+        stage.place.cancel_job(job_id(1), told.append)
+        stage.overrun()
+        stage.place.watch()
+        end = stage.killed()
+        assert ({tag: outcome.kind for tag, outcome in ended(end).items()}, tags(end.apart)) == (
+            {1: OutcomeKind.CANCELLED},
+            [2, 3],
+        )
+        assert told == [CancelStep.KILLED]
 
     on_stage(test, jobs=3, batch=BATCH)

@@ -14,6 +14,7 @@ from penstock import Batch, Processes, Queue, Reject, Retry, current_job
 from penstock.lanes.frames import Frame, Kind
 from penstock.lanes.runner import together
 from penstock.lanes.runner.execute import Answer, Executor
+from penstock.lanes.runner.stop import Interrupt
 from penstock.memory_file import MemoryFile
 from penstock.schema.library import Library
 from penstock.wire.blob import Blob
@@ -266,3 +267,15 @@ def test_each_job_has_its_own_way_for_long_and_compressed_bodies() -> None:
     assert (ran[3][1], file is not None) == (b"", True)
     assert file is not None
     assert decode_result(file.read(5 * SHORT, 0)).value == data
+
+
+def test_a_job_that_is_to_end_ends_if_its_call_is_its_own() -> None:
+    """The parent asks for no other; a number that comes too late must not end a neighbour's call."""
+    # Given a child that was told to end job 1
+    interrupt, many = Interrupt(None), Counted()
+    interrupt.announced = 1
+
+    # When it runs with others, then it goes on; alone, it is not begun
+    assert answers(together.run(executor(many), [frame(1), frame(2)], interrupt.job)) == {1: 2, 2: 4}
+    (meta, _, _) = each(together.run(executor(many), [frame(1)], interrupt.job))[1]
+    assert (meta[0], meta[5], many.calls) == ("raised", "Cancelled", [[1, 2]])

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from collections.abc import Set as AbstractSet
+from contextlib import nullcontext
 from itertools import islice
 from typing import Any, Final, TypeAlias
 
@@ -89,7 +90,9 @@ def _called(attempts: Sequence[Attempt]) -> Sequence[Any]:
     first = attempts[0].task
     # Its own dicts for each call: the function may change them.
     jobs = [{**first.binding.defaults, **attempt.keywords} for attempt in attempts]
-    returned = first.function(jobs)
+    # The parent has nobody interrupted who shares a call.
+    with attempts[0].stop if len(attempts) == 1 else nullcontext():
+        returned = first.function(jobs)
     # A mapping or a table yields its keys.
     if isinstance(returned, _NO_SEQUENCES) or hasattr(returned, "keys") or not hasattr(returned, "__len__"):
         kind = type(returned).__name__
