@@ -119,8 +119,8 @@ class Queue:
             version: Version of the contract, from 1. Defaults to 1. A queue may have one name in several versions,
                 so that callers of the old one are served until the last of them is gone.
             timeout: Seconds after which the attempt ends and its child is killed. Defaults to no limit.
-            soft_timeout: Seconds after which SoftTimeoutError is raised in the function, so that it can tidy up or return
-                what there is; in the lanes Processes, Serial and Async. Defaults to no limit.
+            soft_timeout: Seconds after which SoftTimeoutError is raised in the function, so that it can tidy up or
+                return what there is; in the lanes Processes, Serial and Async. Defaults to no limit.
             retry: When it is tried again. Defaults to one attempt.
             raises: Exceptions that callers can tell by a code of the task's own, a part of its contract, as in
                 `{"EMPTY_SAMPLE": EmptySample}`. What else it raises is TASK_ERROR.
