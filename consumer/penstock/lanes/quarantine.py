@@ -7,7 +7,8 @@ from collections.abc import Callable
 
 from penstock.domain.delivery import Delivery
 from penstock.domain.lane import RESTART_DELAYS_S, restart_delay
-from penstock.lanes.place import End, Place, Reason
+from penstock.lanes.end import End, Reason
+from penstock.lanes.place import Place
 from penstock.wire.registry import Event
 
 _log = logging.getLogger(__name__)

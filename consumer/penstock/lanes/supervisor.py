@@ -13,15 +13,17 @@ from typing import Any, Final
 
 from penstock.domain.cancellation import Told, cancelled
 from penstock.domain.delivery import Delivery
-from penstock.domain.lane import PROBE_S, mostly_broken, restart_delay
+from penstock.domain.lane import restart_delay
 from penstock.domain.outcome import Outcome
 from penstock.domain.task import QueueSpec
 from penstock.errors import CatalogError, WorkerError
 from penstock.lanes.batchslots import BatchSlots
+from penstock.lanes.breaker import Breaker
+from penstock.lanes.end import End, Reason
 from penstock.lanes.judgement import boot_error
 from penstock.lanes.limits import TICK_S, WEIGH_TICKS, stood_still
 from penstock.lanes.memory import usable
-from penstock.lanes.place import BOOT_TIMEOUT_S, END_S, End, Place, Reason, SlotState
+from penstock.lanes.place import BOOT_TIMEOUT_S, END_S, Place, SlotState
 from penstock.lanes.quarantine import Quarantine
 from penstock.lanes.slots import Slots
 from penstock.wire.registry import CancelStep, Event, Exit
@@ -67,7 +69,6 @@ class Lane:
         self.spec = spec
         self.exits: Counter[str] = Counter()
         self._on_outcome = on_outcome
-        self._on_broken = on_broken
         self._clock = clock
         self._on_unstarted = on_unstarted
         batches = any(task.batch for task in spec.all())
@@ -77,7 +78,7 @@ class Lane:
         memory = spec.lane.quarantine_memory or usable() // 2
         alone = self._place(boot, Slots(clock), memory=memory, alone=True)
         self._quarantine = Quarantine(alone, clock=clock, on_unstarted=on_unstarted)
-        self._last_exit = ""
+        self._breaker = Breaker(spec.name, self._places, spawn=self._spawn, on_broken=on_broken)
         self._stopping = False
         self._hurried = False
         self._ending = False
@@ -88,9 +89,6 @@ class Lane:
         )
         self._ticks = 0
         self._restarting = False
-        self._probe: asyncio.TimerHandle | None = None
-        #: The last place that was tried again.
-        self._probed: Place | None = None
         self._watching = False
         self._watched_at = 0.0
 
@@ -144,7 +142,7 @@ class Lane:
         Jobs that no child had begun, not even one that was sent them, are left to `take_waiting`.
         """
         self._stopping = True
-        self._probe_no_more()
+        self._breaker.stop()
         try:
             await asyncio.wait_for(self._until(lambda: not self._in_children), drain_s)
         except TimeoutError:
@@ -182,7 +180,7 @@ class Lane:
     def kill(self) -> None:
         """End all children at once, whatever they do; nothing is reported any more."""
         self._stopping = self._ending = True
-        self._probe_no_more()
+        self._breaker.stop()
         for place in self._all_places():
             place.kill()
 
@@ -262,6 +260,11 @@ class Lane:
     def _in_children(self) -> int:
         return self._slots.in_children + self._quarantine.place.slots.in_children
 
+    @property
+    def trouble(self) -> str | None:
+        """Why no job should be taken for this lane, most of its children being broken; None: one may."""
+        return self._breaker.trouble
+
     def states(self) -> Counter[str]:
         """How many places are in which state; a ready one is `idle` or `busy`.
 
@@ -310,8 +313,8 @@ class Lane:
     def _ended(self, delivery: Delivery, outcome: Outcome) -> None:
         if self._stopping:
             self._changed.set()
-        elif self._probed is not None and self._probed.failures == 0:
-            self._revive()
+        else:
+            self._breaker.a_job_ended()
         self._on_outcome(delivery, outcome)
 
     def _blocked(self, place: Place, delivery: Delivery | None, seconds: float, stack: str) -> None:
@@ -374,26 +377,11 @@ class Lane:
         place.failures += 1
         delay = None if hopeless else restart_delay(place.failures)
         if delay is None:
-            self._broken(place, fields)
+            self._breaker.broke(place, fields)
             return
         place.state = SlotState.RESTARTING
         place.later(delay, lambda: self._spawn(place))
         _log.error(f"child died, the next one starts in {delay:g} s", extra={"event": Event.CHILD_LOST, **fields})
-
-    def _broken(self, place: Place, fields: dict[str, Any]) -> None:
-        place.state = SlotState.BROKEN
-        text = f"child failed too often and is broken; one is tried every {PROBE_S:g} s"
-        _log.critical(text, extra={"event": Event.CHILD_BROKEN, **fields})
-        self._last_exit = str(fields["exit"])
-        if self._probed is place:
-            self._probed = None
-        if self._probe is None:
-            self._probe = self._loop.call_later(PROBE_S, self._try_broken)
-        if all(other.state is SlotState.BROKEN for other in self._places):
-            self._on_broken(
-                f"every child of queue {self.spec.name} failed {place.failures} times in a row "
-                f"(last: {fields['exit']}); mend the cause and start the worker again"
-            )
 
     def _recycle(self) -> None:
         """Replace children whose time is up, at most a quarter of them at once."""
@@ -404,46 +392,6 @@ class Lane:
         due = sorted((place for place in self._places if place.due), key=lambda place: place.busy)
         for place in due[: max(0, room)]:
             place.retire()
-
-    # ── broken children ─────────────────────────────────────────────────────────────────────────
-
-    @property
-    def trouble(self) -> str | None:
-        """Why no job should be taken for this lane, most of its children being broken; None: one may."""
-        broken = sum(place.state is SlotState.BROKEN for place in self._places)
-        if not mostly_broken(broken, len(self._places)):
-            return None
-        left = max(0.0, self._probe.when() - self._loop.time()) if self._probe else 0.0
-        return (
-            f"queue {self.spec.name}: {broken} of {len(self._places)} children are broken (last: {self._last_exit}); "
-            f"one is tried in {left:.0f} s"
-        )
-
-    def _try_broken(self) -> None:
-        """Half-open: one child may show that the cause is gone."""
-        self._probe = None
-        broken = [place for place in self._places if place.state is SlotState.BROKEN]
-        if not broken:
-            return
-        self._probed = broken[0]
-        _log.warning("a broken child is tried again", extra={"event": Event.CHILD_PROBED, "queue": self.spec.name})
-        if len(broken) > 1:
-            self._probe = self._loop.call_later(PROBE_S, self._try_broken)
-        self._spawn(self._probed)
-
-    def _revive(self) -> None:
-        """The child that was tried again has done a job: the others get their chance at once."""
-        self._probed = None
-        self._probe_no_more()
-        for place in self._places:
-            if place.state is SlotState.BROKEN:
-                place.failures = 0
-                self._spawn(place)
-
-    def _probe_no_more(self) -> None:
-        if self._probe is not None:
-            self._probe.cancel()
-            self._probe = None
 
     def _fails_start(self, place: Place, error: Exception) -> bool:
         """End the start of the lane with this error, if it is not over yet."""

@@ -15,8 +15,9 @@ from penstock.domain.lane import Threads
 from penstock.domain.outcome import Evidence, Outcome, OutcomeKind
 from penstock.lanes import place as module
 from penstock.lanes.batchslots import BatchSlots
+from penstock.lanes.end import End, Reason
 from penstock.lanes.frames import Frame, Kind, Reader
-from penstock.lanes.place import End, Place, Reason, SlotState
+from penstock.lanes.place import Place, SlotState
 from penstock.lanes.slots import Slots
 from penstock.memory_file import MemoryFile
 from penstock.wire.registry import CancelStep

@@ -240,14 +240,14 @@ def test_a_broken_lane_takes_no_jobs_until_a_child_shows_that_the_cause_is_gone(
             assert "one is tried in " in (observed.lane.trouble or "")
 
             # When one is tried, the cause is still there
-            observed.lane._try_broken()
+            observed.lane._breaker.try_one()
             outcomes = await observed.run(job(11, doomed))
             assert outcomes[11].kind is OutcomeKind.CHILD_LOST
             await until(lambda: len(observed.broken) == 2)
 
             # And when it is gone, the first success brings the others back
             allow()
-            observed.lane._try_broken()
+            observed.lane._breaker.try_one()
             assert values(await observed.run(job(12, doomed))) == {12: 12}
             await until(lambda: observed.lane.states() == {"idle": 2})
             assert observed.lane.trouble is None
