@@ -196,16 +196,24 @@ def measure(way: Way, made: Path, began: float, *arguments: str) -> dict[str, An
         return {"missing": way.missing or "no time left"}
     argv = [made / "program", "-way", way.name, "-python", way.python, "-folder", HERE, *arguments]
     env = {**os.environ, **way.environment}
+    # In a session of its own, so that nothing that hangs is left behind when it is given up.
+    process = subprocess.Popen(
+        argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=env, start_new_session=True
+    )
     try:
-        ended = subprocess.run(argv, capture_output=True, text=True, env=env, check=False, timeout=STEP_S)
-    except subprocess.TimeoutExpired:
-        return {"missing": "does not end"}
-    if ended.returncode == 0:
-        figures: dict[str, Any] = json.loads(ended.stdout)
+        stdout, stderr = process.communicate(timeout=STEP_S)
+    except BaseException as error:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+        if isinstance(error, subprocess.TimeoutExpired):
+            return {"missing": "does not end"}
+        raise
+    if process.returncode == 0:
+        figures: dict[str, Any] = json.loads(stdout)
         return figures
-    if "SIGSEGV" in ended.stderr or ended.returncode == -signal.SIGSEGV:
+    if "SIGSEGV" in stderr:
         return {"missing": "0; the Go service has crashed"}
-    print(f"{way.title} {arguments}: {ended.stderr[-2000:]}", file=sys.stderr)
+    print(f"{way.title} {arguments}: {stderr[-2000:]}", file=sys.stderr)
     return {"missing": "failed"}
 
 
@@ -223,8 +231,8 @@ def worker(log: Path) -> Iterator[None]:
     command = [sys.executable, "-m", "penstock", "worker", *targets, *options]
     with log.open("wb") as sink:
         process = subprocess.Popen(command, cwd=ROOT, stderr=sink)
-    running = Running(process, log)
     try:
+        running = Running(process, log, "processes.call")
         while not running.ready():
             running.pause()
         yield
