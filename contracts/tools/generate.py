@@ -78,6 +78,8 @@ def python_constants(registry: Registry) -> Iterator[str]:
     )
     steps = amqp["cancel_steps"].items()
     yield from python_enum("CancelStep(StrEnum)", "What became of a job to be cancelled (header x-step).", steps)
+    orders = amqp["orders"].items()
+    yield from python_enum("Order(StrEnum)", "What an operator tells workers (header x-order).", orders)
     codes = [(error["code"], error["code"]) for error in errors["errors"]]
     yield from python_enum("ErrorCode(StrEnum)", "Stable codes of error results.", codes)
     statuses = [(status["name"], status["status"]) for status in errors["exits"]]

@@ -33,7 +33,9 @@ from penstock.wire.registry import (
     HEADER_JOB,
     HEADER_MAX_RESULT,
     HEADER_NOT_BEFORE,
+    HEADER_ORDER,
     HEADER_PEAK_RSS,
+    HEADER_QUEUE,
     HEADER_REPEAT,
     HEADER_REPLAYS,
     HEADER_RESULT_MODE,
@@ -46,8 +48,11 @@ from penstock.wire.registry import (
     MAX_TRACE_BYTES,
     TYPE_CANCEL,
     TYPE_CANCELLED,
+    TYPE_ORDER,
     TYPE_RESULT,
+    TYPE_STATUS,
     CancelStep,
+    Order,
 )
 
 _PERSISTENT: Final = 2
@@ -91,6 +96,33 @@ def cancelled(job_id: str, *, worker: str, step: CancelStep) -> BasicProperties:
         type=TYPE_CANCELLED,
         correlation_id=job_id,
         delivery_mode=_TRANSIENT,
+    )
+
+
+def order(what: Order, *, queue: str | None, worker: str | None, user: str, reply_to: str | None) -> BasicProperties:
+    """Properties of a command of an operator; its body is empty.
+
+    Args:
+        what: What workers are to do.
+        queue: The queue that it is about; None: all of them.
+        worker: The worker that is to do it; None: every one.
+        user: Who sends it: the connection's user.
+        reply_to: Where workers answer; None: nowhere.
+    """
+    headers = {HEADER_ORDER: str(what), HEADER_QUEUE: queue, HEADER_WORKER: worker}
+    return BasicProperties(
+        headers={name: text for name, text in headers.items() if text is not None},
+        type=TYPE_ORDER,
+        reply_to=reply_to,
+        user_id=user,
+        delivery_mode=_TRANSIENT,
+    )
+
+
+def status(*, worker: str) -> BasicProperties:
+    """Properties of what a worker answers to an operator; its body says how it is."""
+    return BasicProperties(
+        headers={HEADER_WORKER: worker}, content_type=CONTENT_TYPE, type=TYPE_STATUS, delivery_mode=_TRANSIENT
     )
 
 

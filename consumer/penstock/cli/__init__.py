@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 from penstock import __version__
-from penstock.cli import cancel, contract, dead, topology, worker
+from penstock.cli import cancel, contract, dead, topology, worker, workers
 from penstock.errors import PenstockError
 from penstock.wire.registry import Exit
 
@@ -30,6 +30,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     verbs = parser.add_subparsers(metavar="COMMAND", required=True, parser_class=_Parser)
     worker.add(verbs)
     topology.add(verbs)
+    workers.add(verbs)
     cancel.add(verbs)
     dead.add(verbs)
     contract.add(verbs)

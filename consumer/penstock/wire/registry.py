@@ -11,6 +11,8 @@ TYPE_JOB: Final = "job.v1"
 TYPE_RESULT: Final = "result.v1"
 TYPE_CANCEL: Final = "cancel.v1"
 TYPE_CANCELLED: Final = "cancelled.v1"
+TYPE_ORDER: Final = "order.v1"
+TYPE_STATUS: Final = "status.v1"
 GRAMMAR_QUEUE: Final = "[A-Za-z0-9_-]{1,64}"
 GRAMMAR_TASK: Final = "[A-Za-z0-9_-]{1,64}(\\.[A-Za-z0-9_-]+)+"
 GRAMMAR_USER: Final = "[A-Za-z0-9_-]{1,64}"
@@ -51,6 +53,8 @@ HEADER_TRACE: Final = "x-trace"
 HEADER_EDITED_AT: Final = "x-edited-at"
 HEADER_JOB: Final = "x-job"
 HEADER_STEP: Final = "x-step"
+HEADER_ORDER: Final = "x-order"
+HEADER_QUEUE: Final = "x-queue"
 HEADER_TRACEPARENT: Final = "traceparent"
 HEADER_TRACESTATE: Final = "tracestate"
 MAX_BODY_BYTES: Final = 1048576
@@ -95,6 +99,16 @@ class CancelStep(StrEnum):
     KILLED = "killed"
     ENDED = "ended"
     UNKNOWN_HERE = "unknown_here"
+
+
+class Order(StrEnum):
+    """What an operator tells workers (header x-order)."""
+
+    LOOK = "look"
+    PAUSE = "pause"
+    RESUME = "resume"
+    RESTART = "restart"
+    STACKS = "stacks"
 
 
 class ErrorCode(StrEnum):

@@ -1,21 +1,32 @@
-"""Commands: what a worker is told besides jobs. There is one, to cancel a job."""
+"""Commands: what a worker is told besides jobs. Whether they are to be heeded is decided here."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
-from typing import Any, Protocol
+from collections.abc import Callable, Sequence
+from typing import Any, Final, Protocol
 
 from penstock.broker import messages
 from penstock.broker.ports import Publisher
 from penstock.domain.cancellation import Told
 from penstock.domain.topology import Topology
 from penstock.wire.headers import is_job_id, is_reply_to, str_header
-from penstock.wire.registry import HEADER_JOB, TYPE_CANCEL, CancelStep
+from penstock.wire.registry import (
+    HEADER_JOB,
+    HEADER_ORDER,
+    HEADER_QUEUE,
+    HEADER_WORKER,
+    TYPE_CANCEL,
+    TYPE_ORDER,
+    CancelStep,
+    Order,
+)
 from penstock.worker.cancels import Cancels
 from penstock.worker.in_hand import InHand
 
 _log = logging.getLogger(__name__)
+
+_ORDERS: Final = {order.value: order for order in Order}
 
 
 class Cancellable(Protocol):
@@ -33,6 +44,7 @@ class Control:
         queues: The worker's.
         cancels: Where the jobs to be cancelled are remembered; the queues look there, too.
         in_hand: The jobs that the worker has.
+        orders: Carries out what operators want; see Orders.carry_out.
         publisher: For acknowledgements.
         topology: Names of the namespace.
         worker: The worker's name.
@@ -44,6 +56,7 @@ class Control:
         queues: Sequence[Cancellable],
         cancels: Cancels,
         in_hand: InHand,
+        orders: Callable[[Order, str | None, Callable[[bytes], None]], None],
         publisher: Publisher,
         topology: Topology,
         *,
@@ -53,6 +66,7 @@ class Control:
         self._queues = queues
         self._cancels = cancels
         self._in_hand = in_hand
+        self._orders = orders
         self._publisher = publisher
         self._replies = topology.name("replies")
         self._worker = worker
@@ -60,9 +74,11 @@ class Control:
 
     def heard(self, properties: Any) -> None:
         """A command has arrived. What is none, of this version, is not for this worker."""
-        job_id = str_header(properties.headers or {}, HEADER_JOB)
-        user = properties.user_id
-        if properties.type != TYPE_CANCEL or job_id is None or not is_job_id(job_id):
+        headers, user = properties.headers or {}, properties.user_id
+        job_id = str_header(headers, HEADER_JOB)
+        order = _ORDERS.get(str_header(headers, HEADER_ORDER) or "")
+        cancels = properties.type == TYPE_CANCEL and job_id is not None and is_job_id(job_id)
+        if not cancels and (properties.type != TYPE_ORDER or order is None):
             _log.debug("a command that this worker does not know: type %r", properties.type)
             return
         if self._strict and not user:
@@ -73,7 +89,19 @@ class Control:
         if self._strict and answered:
             # The acknowledgement would go where somebody else listens.
             answered = reply_to.partition(".")[0] == user
-        self._cancel(job_id, reply_to if answered else None)
+        if cancels and job_id is not None:
+            self._cancel(job_id, reply_to if answered else None)
+        elif order is not None and str_header(headers, HEADER_WORKER) in (None, self._worker):
+            self._order(order, str_header(headers, HEADER_QUEUE), reply_to if answered else None)
+
+    def _order(self, order: Order, queue: str | None, reply_to: str | None) -> None:
+        def done(body: bytes) -> None:
+            if reply_to is not None:
+                self._publisher.publish(
+                    self._replies, reply_to, messages.status(worker=self._worker), body, lambda _: None
+                )
+
+        self._orders(order, queue, done)
 
     def _cancel(self, job_id: str, reply_to: str | None) -> None:
         def told(step: CancelStep) -> None:

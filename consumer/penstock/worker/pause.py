@@ -17,7 +17,8 @@ class IntakePause:
     What is in the way of every settlement pauses all of them. Without it a worker would run what its prefetch allows,
     sit on the results, and keep the next jobs from workers that are better off. What it has at hand already is run
     and settled when that is possible again: to give it back would cost the jobs a delivery, and the work is as good
-    now as later. A queue most of whose children are broken is paused by itself; what no child has then is given back.
+    now as later. A queue that an operator has paused, or most of whose children are broken, is paused by itself; what
+    no child has then is given back.
 
     Args:
         queues: The queues that are paused.
@@ -32,7 +33,7 @@ class IntakePause:
     def look(self) -> None:
         """Pause or resume, as things are now."""
         reasons = self._reasons()
-        self._say({queue.spec.name: why for queue in self._queues if (why := "; ".join(reasons) or queue.lane.trouble)})
+        self._say({queue.spec.name: why for queue in self._queues if (why := "; ".join(reasons) or queue.trouble)})
         for queue in self._queues:
             if queue.spec.name in self._paused and not reasons:
                 queue.give_back_waiting()

@@ -46,7 +46,7 @@ class Readiness:
         reasons = self.unsettleable()
         for queue in self._queues:
             # A pause has its cause among the reasons already.
-            if not queue.consumer.consuming and not (queue.paused and (reasons or queue.lane.trouble)):
+            if not queue.consumer.consuming and not (queue.paused and (reasons or queue.trouble)):
                 reasons.append(f"queue {queue.spec.name}: {queue.consumer.trouble}")
             states = queue.lane.states()
             if queue.lane.trouble is not None:

@@ -86,6 +86,8 @@ class ServedQueue:
         )
         #: Whether no job is asked for at the moment.
         self.paused = False
+        #: Whether an operator wants it so.
+        self.held = False
         self._settlement = settlement
         self._short = False
         self._postponed = 0
@@ -115,6 +117,11 @@ class ServedQueue:
         passed_on = self.pipeline.postponed - self._postponed
         self._postponed = self.pipeline.postponed
         self.consumer.boost(self._short or passed_on >= self._prefetch)
+
+    @property
+    def trouble(self) -> str | None:
+        """Why it should take no jobs; None: it may."""
+        return "an operator has paused it" if self.held else self.lane.trouble
 
     def give_back_waiting(self) -> None:
         """Give back what no child has."""

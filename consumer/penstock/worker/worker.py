@@ -25,6 +25,7 @@ from penstock.worker.control import Control
 from penstock.worker.drain import Drain
 from penstock.worker.health import HealthServer
 from penstock.worker.in_hand import InHand
+from penstock.worker.orders import Orders
 from penstock.worker.pause import IntakePause
 from penstock.worker.readiness import Readiness
 from penstock.worker.served import ServedQueue
@@ -135,6 +136,7 @@ class Worker:
             self._queues,
             self._cancels,
             self._in_hand,
+            Orders(self._queues, worker=self.name, not_ready=self.not_ready).carry_out,
             self._broker.publisher,
             topology,
             worker=self.name,

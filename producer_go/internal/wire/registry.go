@@ -20,6 +20,12 @@ const TypeCancel = "cancel.v1"
 // TypeCancelled is an AMQP message type.
 const TypeCancelled = "cancelled.v1"
 
+// TypeOrder is an AMQP message type.
+const TypeOrder = "order.v1"
+
+// TypeStatus is an AMQP message type.
+const TypeStatus = "status.v1"
+
 // HeaderAttempt (int64): Number of the attempt that this delivery starts, from 1.
 const HeaderAttempt = "x-attempt"
 
@@ -109,6 +115,12 @@ const HeaderJob = "x-job"
 
 // HeaderStep (str): On an acknowledgement: what became of the job at this worker, one of cancel_steps.
 const HeaderStep = "x-step"
+
+// HeaderOrder (str): On a command of an operator: what workers are to do, one of orders.
+const HeaderOrder = "x-order"
+
+// HeaderQueue (str): On a command of an operator: the queue that it is about; absent: all of them.
+const HeaderQueue = "x-queue"
 
 // HeaderTraceparent (str): W3C trace context.
 const HeaderTraceparent = "traceparent"

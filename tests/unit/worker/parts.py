@@ -49,6 +49,11 @@ class FakeQueue:
         self.consumer = FakeConsumer()
         self.lane = FakeLane()
         self.paused = False
+        self.held = False
+
+    @property
+    def trouble(self) -> str | None:
+        return self.lane.trouble
 
 
 class FakeBroker:

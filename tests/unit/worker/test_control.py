@@ -39,12 +39,14 @@ class Bench:
     def __init__(self, *, strict: bool = False) -> None:
         self.cancels = Cancels()
         self.in_hand = InHand()
+        self.orders: list[Any] = []
         self.publisher = FakePublisher()
         self.queues = [FakeQueue(), FakeQueue(JOB_ID)]
         self.control = Control(
             self.queues,
             self.cancels,
             self.in_hand,
+            lambda *order: self.orders.append(order),
             self.publisher,
             Topology(),
             worker="shop.worker-1",
@@ -140,3 +142,48 @@ def test_in_strict_mode_nobody_else_is_answered_than_who_commands() -> None:
     assert bench.steps == []
     bench.hear(OTHER)
     assert bench.steps == [("shop.cli-1", "unknown_here")]
+
+
+# ── orders ──────────────────────────────────────────────────────────────────────────────────────────
+
+
+def order(bench: Bench, what: str = "pause", **changes: Any) -> None:
+    headers = {"x-order": what, **changes.pop("headers", {})}
+    given = {"type": "order.v1", "reply_to": "shop.cli-1", "user_id": "shop", "headers": headers}
+    bench.control.heard(BasicProperties(**{**given, **changes}))
+
+
+def test_an_order_is_carried_out_and_answered() -> None:
+    bench = Bench()
+    order(bench, headers={"x-queue": "stats"})
+    ((what, queue, done),) = bench.orders
+    assert (what, queue) == ("pause", "stats")
+    done(b"status")
+    (message,) = bench.publisher.messages
+    assert (message.exchange, message.key, message.body) == ("penstock.replies", "shop.cli-1", b"status")
+    assert (message.properties.type, message.headers["x-worker"]) == ("status.v1", "shop.worker-1")
+
+
+def test_an_order_to_one_worker_is_for_no_other() -> None:
+    bench = Bench()
+    order(bench, headers={"x-worker": "shop.worker-2"})
+    assert bench.orders == []
+    order(bench, headers={"x-worker": "shop.worker-1"})
+    assert len(bench.orders) == 1
+
+
+@pytest.mark.parametrize("what", ["", "stop", "PAUSE"])
+def test_an_order_that_is_not_known_is_not_heeded(what: str) -> None:
+    bench = Bench()
+    order(bench, what)
+    assert bench.orders == []
+
+
+def test_under_strict_an_order_names_its_sender_and_only_he_is_answered() -> None:
+    bench = Bench(strict=True)
+    order(bench, user_id=None)
+    assert bench.orders == []
+    order(bench, reply_to="other.cli-1")
+    ((_, _, done),) = bench.orders
+    done(b"status")
+    assert bench.publisher.messages == []

@@ -17,7 +17,7 @@ class FakeQueue:
     def __init__(self, name: str) -> None:
         self.spec = SimpleNamespace(name=name)
         self.told: list[str] = []
-        self.lane = SimpleNamespace(trouble=None)
+        self.trouble: str | None = None
 
     def give_back_waiting(self) -> None:
         self.told.append("give back")
@@ -78,7 +78,7 @@ def test_a_queue_whose_children_are_broken_pauses_by_itself(caplog: pytest.LogCa
     pause = IntakePause(cast("Any", queues), lambda: reasons)
 
     # When most children of one queue are broken
-    queues[1].lane.trouble = "2 of 4 children are broken"
+    queues[1].trouble = "2 of 4 children are broken"
     pause.look()
 
     # Then it takes no jobs, and those that no child has go back
@@ -93,7 +93,7 @@ def test_a_queue_whose_children_are_broken_pauses_by_itself(caplog: pytest.LogCa
     # And each goes on when it can
     reasons.clear()
     pause.look()
-    queues[1].lane.trouble = None
+    queues[1].trouble = None
     pause.look()
     assert queues[0].told[1:] == ["resume"]
     assert queues[1].told[-1] == "resume"

@@ -1,0 +1,89 @@
+"""`penstock workers`: what operators see of workers and tell them."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from tests.helpers.producer import Producer
+from tests.helpers.wait import until
+from tests.helpers.worker import WorkerProcess
+
+
+def workers(producer: Producer, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run the command on the test's namespace."""
+    command = [sys.executable, "-m", "penstock", "workers", *arguments, "--namespace", producer.topology.namespace]
+    return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+
+
+def answers(producer: Producer, *arguments: str) -> list[dict[str, Any]]:
+    done = workers(producer, *arguments, "--json")
+    assert done.returncode == 0, done.stdout + done.stderr
+    return [json.loads(line) for line in done.stdout.splitlines()]
+
+
+def test_every_worker_is_listed_with_its_queues(start_worker: Callable[..., WorkerProcess], producer: Producer) -> None:
+    for name in ("one", "two"):
+        start_worker("--name", name)
+    seen = answers(producer, "list")
+    assert [answer["worker"] for answer in seen] == [f"{producer.user}.one", f"{producer.user}.two"]
+    assert {answer["queues"][0]["queue"] for answer in seen} == {"t"}
+    assert all(answer["not_ready"] == [] for answer in seen)
+    text = workers(producer, "list").stdout
+    assert f"{producer.user}.one" in text
+    assert "t: processes, " in text
+    assert answers(producer, "list", "--worker", f"{producer.user}.two")[0]["worker"] == f"{producer.user}.two"
+
+
+def test_a_queue_that_is_paused_takes_no_jobs_until_it_is_resumed(
+    start_worker: Callable[..., WorkerProcess], producer: Producer, tmp_path: Path
+) -> None:
+    # Given a worker with a job
+    worker = start_worker()
+    long = producer.enqueue("t.hold", {"path": str(tmp_path / "began"), "seconds": 1.0})
+    until((tmp_path / "began").exists, "the job")
+
+    # When its queue is paused
+    (answer,) = answers(producer, "pause", "t")
+    assert answer["queues"][0]["paused"]
+    until(lambda: worker.records("intake.paused"), "the pause")
+
+    # Then what runs is finished, the next job waits in the broker, and the worker is well all the same
+    waiting = producer.enqueue("t.add", {"a": 1})
+    assert producer.result(long).error is None
+    assert worker.get("/readyz")[0] == 200
+    assert producer.depth("q.t") == 1
+    assert producer.replies(waiting) == []
+    assert "PAUSED" in workers(producer, "list").stdout
+
+    # And it is done when the queue is resumed
+    answers(producer, "resume", "t")
+    assert producer.result(waiting).value == 11
+
+
+def test_children_are_restarted_and_tell_their_stacks(
+    start_worker: Callable[..., WorkerProcess], producer: Producer, tmp_path: Path
+) -> None:
+    worker = start_worker()
+    before = set(worker.children())
+    answers(producer, "restart")
+    until(lambda: worker.children() and not before & set(worker.children()), "new children")
+    producer.enqueue("t.hold", {"path": str(tmp_path / "began"), "seconds": 5.0})
+    until((tmp_path / "began").exists, "the job")
+    (answer,) = answers(producer, "stacks", "t")
+    assert any("in hold" in stack for stack in answer["queues"][0]["stacks"].values())
+
+
+def test_a_queue_that_nobody_serves_and_no_worker_at_all(
+    start_worker: Callable[..., WorkerProcess], producer: Producer
+) -> None:
+    worker = start_worker()
+    done = workers(producer, "pause", "nobody", "--wait", "1")
+    assert (done.returncode, done.stdout) == (75, "no worker of this queue has answered within 1 s\n")
+    assert worker.stop() == 0
+    done = workers(producer, "list")
+    assert (done.returncode, "no worker is connected" in done.stderr) == (69, True)
