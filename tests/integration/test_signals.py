@@ -6,6 +6,8 @@ import signal
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
+
 from tests.helpers.producer import Producer
 from tests.helpers.wait import until
 from tests.helpers.worker import WorkerProcess
@@ -81,6 +83,31 @@ def test_children_are_replaced_by_new_code_while_jobs_go_on(
     assert worker.records("worker.restarting")
     assert worker.stop() == 0
     assert sorted(pids(tmp_path / "ended")) == sorted(pids(tmp_path / "began"))
+
+
+@pytest.mark.parametrize("lane", ["Threads", "Async"])
+def test_a_child_that_runs_all_jobs_has_a_successor_before_it_takes_no_more(
+    lane: str, start_worker: Callable[..., WorkerProcess], producer: Producer, tmp_path: Path
+) -> None:
+    # Given the only child of a lane, which has a job that takes its time
+    write(tmp_path, code=1, lane=lane)
+    worker = start_worker(target="app:t", cwd=tmp_path)
+    long = producer.enqueue("t.wait_for", {"path": str(tmp_path / "go")})
+    assert producer.call("t.code").value[0] == 1
+
+    # When the code is changed and the worker is told, then jobs go on, and meet the new code
+    write(tmp_path, code=2, lane=lane)
+    worker.signal(signal.SIGHUP)
+    until(lambda: producer.call("t.code").value[0] == 2, "the new code")
+    assert producer.replies(long) == []
+    assert len(pids(tmp_path / "began")) == 2
+
+    # And the old child ends after its job
+    (tmp_path / "go").touch()
+    assert producer.result(long).value == 1
+    until(lambda: len(pids(tmp_path / "ended")) == 1, "the end of the old child")
+    until(lambda: len(worker.children()) == 1, "one child")
+    assert worker.stop() == 0
 
 
 def test_every_kind_of_lane_has_its_children_say_goodbye(

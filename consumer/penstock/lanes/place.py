@@ -89,6 +89,8 @@ class Place:
         self._on_outcome = on_outcome
         self._on_end = on_end
         self._on_blocked = on_blocked
+        #: The place that takes over from this one; None: it goes on.
+        self.successor: Place | None = None
         self._memory = memory
         self._alone = alone
         #: When the present child is to be replaced; None: never.

@@ -74,7 +74,8 @@ class Lane:
         batches = any(task.batch for task in spec.all())
         self._slots = BatchSlots(spec, clock, self._call_later) if batches else Slots(clock, spec.lane.width)
         boot = [spec.target, worker, max_body_bytes, contracts, max_blob_bytes]
-        self._places = [self._place(boot, self._slots, memory=spec.lane.memory) for _ in range(spec.lane.children)]
+        self._boot = boot
+        self._places = [self._ordinary_place() for _ in range(spec.lane.children)]
         memory = spec.lane.quarantine_memory or usable() // 2
         alone = self._place(boot, Slots(clock), memory=memory, alone=True)
         self._quarantine = Quarantine(alone, clock=clock, on_unstarted=on_unstarted)
@@ -91,6 +92,9 @@ class Lane:
         self._restarting = False
         self._watching = False
         self._watched_at = 0.0
+
+    def _ordinary_place(self) -> Place:
+        return self._place(self._boot, self._slots, memory=self.spec.lane.memory)
 
     def _place(self, boot: list[Any], slots: Slots, *, memory: int | None, alone: bool = False) -> Place:
         return Place(
@@ -356,6 +360,10 @@ class Lane:
 
     def _replace(self, place: Place, end: End, fields: dict[str, Any]) -> None:
         """Start a new child: at once after a timeout or a recycling, else after a growing delay, at last not at all."""
+        if place.successor is not None:
+            _log.info("child ended: another has taken over", extra={"event": Event.CHILD_EXITED, **fields})
+            self._places.remove(place)
+            return
         if end.reason is Reason.TIMEOUT:
             _log.warning("child killed: its job ran too long", extra={"event": Event.CHILD_LOST, **fields})
             self._spawn(place)
@@ -388,10 +396,23 @@ class Lane:
         if self._stopping or (self.spec.lane.recycle is None and not self._restarting):
             return
         self._restarting = any(place.stale for place in self._places)
+        if self.spec.lane.shared:
+            self._relieve()
+            return
         room = math.ceil(len(self._places) / 4) - sum(place.missing for place in self._places)
         due = sorted((place for place in self._places if place.due), key=lambda place: place.busy)
         for place in due[: max(0, room)]:
             place.retire()
+
+    def _relieve(self) -> None:
+        """Replace the only child: its jobs may take long, so the next one is there before it takes no more."""
+        for place in [place for place in self._places if place.due]:
+            if place.successor is None:
+                place.successor = self._ordinary_place()
+                self._places.append(place.successor)
+                self._spawn(place.successor)
+            elif place.successor.state is SlotState.READY:
+                place.retire()
 
     def _fails_start(self, place: Place, error: Exception) -> bool:
         """End the start of the lane with this error, if it is not over yet."""
