@@ -69,7 +69,7 @@ def _text(answer: dict[str, Any]) -> Iterator[str]:
         slots = ", ".join(f"{count} {state}" for state, count in queue["slots"].items())
         paused = "  PAUSED" if queue["paused"] else ""
         jobs = f"{queue['jobs']} job{'' if queue['jobs'] == 1 else 's'} at hand"
-        yield one_line(f"  {queue['queue']}: {queue['lane']}, {slots}; {jobs}") + paused
+        yield "  " + one_line(f"{queue['queue']}: {queue['lane']}, {slots}; {jobs}") + paused
         for pid, stack in queue.get("stacks", {}).items():
             yield f"    process {one_line(pid)}"
             yield from (f"      {line}" for line in printable(stack).splitlines())

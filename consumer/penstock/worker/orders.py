@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Final
 
 from penstock import __version__
 from penstock.wire.codec import encode
 from penstock.wire.registry import Order
 from penstock.worker.served import ServedQueue
+
+#: Seconds after which an order shows in how the worker is.
+_SETTLE_S: Final = 0.3
 
 
 class Orders:
@@ -45,7 +48,10 @@ class Orders:
                 each.lane.restart()
             elif order in (Order.PAUSE, Order.RESUME):
                 each.held = order is Order.PAUSE
-        done(self._status(meant))
+        if order is Order.LOOK:
+            done(self._status(meant))
+        else:
+            asyncio.get_running_loop().call_later(_SETTLE_S, lambda: done(self._status(meant)))
 
     async def _tell(self, queues: Sequence[ServedQueue], done: Callable[[bytes], None]) -> None:
         stacks = {queue.spec.name: await queue.lane.stacks() for queue in queues}

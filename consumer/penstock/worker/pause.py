@@ -51,6 +51,6 @@ class IntakePause:
         self._paused = set(whys)
         if fresh:
             extra = {"event": Event.INTAKE_PAUSED, "queues": fresh, "reason": whys[fresh[0]]}
-            _log.warning("no more jobs are taken: they could not be run or settled", extra=extra)
+            _log.warning("no more jobs are taken", extra=extra)
         if gone:
             _log.info("jobs are taken again", extra={"event": Event.INTAKE_RESUMED, "queues": gone})
