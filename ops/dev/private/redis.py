@@ -29,14 +29,15 @@ class Redis(Server):
 def local_redis(program: Program, janitor: Janitor, *, durable: bool = False) -> Redis:
     """Prepare, without starting it, a Redis that runs as a process of this machine.
 
-    With `durable` every write goes to a file first and outlives `kill`; without, a restarted server is empty.
+    With `durable` every write is in a file before it is answered, and so outlives `kill`; without, a restarted server
+    is empty.
     """
     folder = program.new_folder(janitor, "redis")
     (port,) = free_ports(1)
     home = program.seen(folder)
     argv = [
         program.path, "--bind", "127.0.0.1", "--port", str(port), "--dir", home,
-        "--save", "", "--appendonly", "yes" if durable else "no", "--daemonize", "no",
+        "--save", "", "--appendonly", "yes" if durable else "no", "--appendfsync", "always", "--daemonize", "no",
     ]  # fmt: skip
     instance = Process(program, argv, env={"HOME": home}, folder=folder, janitor=janitor)
     return Redis(instance, port=port)
