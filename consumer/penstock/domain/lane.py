@@ -1,4 +1,4 @@
-"""How a queue's jobs run, and the numbers by which a lane is filled and its children are replaced."""
+"""How a queue's jobs run, and the numbers by which a lane is filled."""
 
 from __future__ import annotations
 
@@ -195,23 +195,3 @@ def moving_mean(mean: float | None, observed: float) -> float:
 def is_short(mean_s: float | None, *, already: bool) -> bool:
     """Whether a queue's jobs are short, with hysteresis; unknown is not short."""
     return mean_s is not None and mean_s < SHORT_JOB_S[1 if already else 0]
-
-
-# ── replacing ───────────────────────────────────────────────────────────────────────────────────────
-
-#: Seconds before each restart of a child that failed; after the last one it is BROKEN.
-RESTART_DELAYS_S: Final = (1.0, 2.0, 4.0, 8.0, 16.0)
-
-
-#: Seconds after which one BROKEN child of a lane is tried again.
-PROBE_S: Final = 60.0
-
-
-def mostly_broken(broken: int, children: int) -> bool:
-    """Whether so many of a lane's children are broken that it should take no jobs."""
-    return broken > 0 and 2 * broken >= children
-
-
-def restart_delay(failures: int) -> float | None:
-    """Seconds to wait after `failures` failures in a row (from 1); None: the child is BROKEN."""
-    return RESTART_DELAYS_S[failures - 1] if failures <= len(RESTART_DELAYS_S) else None

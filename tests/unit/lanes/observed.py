@@ -109,7 +109,7 @@ class Observed:
     async def looked(self) -> None:
         """Wait until the lane has held its jobs against their limits by the clock as it is now."""
         now = self.lane._clock()
-        await until(lambda: self.lane._watched_at > now)
+        await until(lambda: self.lane._watch.looked_at > now)
 
     async def run_alone(self, delivery: Delivery) -> Outcome:
         """The outcome of a job in quarantine, when its child is gone."""

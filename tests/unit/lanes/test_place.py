@@ -13,11 +13,12 @@ from penstock.domain.batch import Batch
 from penstock.domain.delivery import Delivery
 from penstock.domain.lane import Threads
 from penstock.domain.outcome import Evidence, Outcome, OutcomeKind
+from penstock.domain.supervision import Reason, SlotState
 from penstock.lanes import place as module
 from penstock.lanes.batchslots import BatchSlots
-from penstock.lanes.end import End, Reason
+from penstock.lanes.end import End
 from penstock.lanes.frames import Frame, Kind, Reader
-from penstock.lanes.place import Place, SlotState
+from penstock.lanes.place import Place
 from penstock.lanes.slots import Slots
 from penstock.memory_file import MemoryFile
 from penstock.wire.registry import CancelStep
@@ -164,7 +165,7 @@ def on_stage(test: Callable[[Stage], None], **arguments: Any) -> None:
         try:
             test(stage)
         finally:
-            stage.place.cancel()
+            stage.place.alarm.cancel()
 
     asyncio.run(run())
 
