@@ -23,6 +23,7 @@ from penstock.lanes.judgement import above_memory, child_lost, outcome_of, timed
 from penstock.lanes.limits import Limit, Sentence, overdue
 from penstock.lanes.memory import oom_kills, resident
 from penstock.lanes.slots import Slot, Slots
+from penstock.lanes.starts import Starts
 from penstock.memory_file import MemoryFile
 
 #: Seconds that a child has for its imports and start-up hooks.
@@ -52,6 +53,7 @@ class Place:
         spec: The queue.
         boot: Meta of the BOOT frame.
         slots: Hands out the jobs.
+        starts: Starts the children.
         clock: In seconds, the same as that of `slots`.
         on_ready: Called when the child can run jobs.
         on_outcome: Called with each job that the child has answered.
@@ -68,6 +70,7 @@ class Place:
         boot: list[Any],
         slots: Slots,
         *,
+        starts: Starts,
         clock: Callable[[], float],
         on_ready: Callable[[Place], None],
         on_outcome: Callable[[Delivery, Outcome], None],
@@ -84,6 +87,7 @@ class Place:
         self.failures = 0
         self._spec = spec
         self._boot = boot
+        self._starts = starts
         self._clock = clock
         self._on_ready = on_ready
         self._on_outcome = on_outcome
@@ -127,14 +131,7 @@ class Place:
         self._finishing = False
         self._oom_kills = oom_kills()
         self._stop = None if self._spec.lane.shared else MemoryFile.make()
-        child = Child(
-            [self._spec.lane.kind],
-            python=self._spec.lane.python,
-            on_frames=self._heard,
-            on_exit=self._exited,
-        )
-        child.start()
-        self.child = child
+        self.child = child = self._starts.start(on_frames=self._heard, on_exit=self._exited)
         child.send(pack(Kind.BOOT, 0, self._boot, with_fd=self._stop is not None), self._stop)
         child.flush()
         self.later(BOOT_TIMEOUT_S, self._boots_too_long)

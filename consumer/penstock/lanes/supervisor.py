@@ -26,6 +26,7 @@ from penstock.lanes.memory import usable
 from penstock.lanes.place import BOOT_TIMEOUT_S, END_S, Place, SlotState
 from penstock.lanes.quarantine import Quarantine
 from penstock.lanes.slots import Slots
+from penstock.lanes.starts import Starts
 from penstock.wire.registry import CancelStep, Event, Exit
 
 _log = logging.getLogger(__name__)
@@ -75,6 +76,7 @@ class Lane:
         self._slots = BatchSlots(spec, clock, self._call_later) if batches else Slots(clock, spec.lane.width)
         boot = [spec.target, worker, max_body_bytes, contracts, max_blob_bytes]
         self._boot = boot
+        self._starts = Starts(spec, lambda: self._changed.set())
         self._places = [self._ordinary_place() for _ in range(spec.lane.children)]
         memory = spec.lane.quarantine_memory or usable() // 2
         alone = self._place(boot, Slots(clock), memory=memory, alone=True)
@@ -101,6 +103,7 @@ class Lane:
             self.spec,
             boot,
             slots,
+            starts=self._starts,
             clock=self._clock,
             on_ready=self._became_ready,
             on_outcome=self._ended,
@@ -209,9 +212,13 @@ class Lane:
             self.kill()
 
     async def _all_gone(self, seconds: float) -> bool:
-        """Wait until no child is left, at most `seconds`."""
+        """Wait until no child is left, and nothing of one, at most `seconds`."""
+
+        def gone() -> bool:
+            return all(place.child is None for place in self._all_places()) and self._starts.idle
+
         try:
-            await asyncio.wait_for(self._until(lambda: all(p.child is None for p in self._all_places())), seconds)
+            await asyncio.wait_for(self._until(gone), seconds)
         except TimeoutError:
             return False
         return True
