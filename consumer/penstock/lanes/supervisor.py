@@ -76,7 +76,8 @@ class Lane:
         self._slots = BatchSlots(spec, clock, self._call_later) if batches else Slots(clock, spec.lane.width)
         boot = [spec.target, worker, max_body_bytes, contracts, max_blob_bytes]
         self._boot = boot
-        self._starts = Starts(spec, lambda: self._changed.set())
+        self._changed = asyncio.Event()
+        self._starts = Starts(spec, self._changed.set)
         self._places = [self._ordinary_place() for _ in range(spec.lane.children)]
         memory = spec.lane.quarantine_memory or usable() // 2
         alone = self._place(boot, Slots(clock), memory=memory, alone=True)
@@ -129,7 +130,6 @@ class Lane:
         """
         self._loop = asyncio.get_running_loop()
         self._started: asyncio.Future[None] = self._loop.create_future()
-        self._changed = asyncio.Event()
         for place in self._places:
             self._spawn(place)
         try:

@@ -51,7 +51,7 @@ class TempDirs:
         except RuntimeError:
             pass  # the loop is closed: nobody asks any more
 
-    def _cleared(self, path: str, left: bool) -> None:  # noqa: FBT001 -- call_soon_threadsafe takes no keywords
+    def _cleared(self, path: str, left: bool) -> None:
         self.going -= 1
         if left:
             text = f"{path}, the temporary directory of a child that is gone, cannot be removed whole"

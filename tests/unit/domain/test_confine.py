@@ -42,7 +42,7 @@ def test_a_number_out_of_its_range_is_refused(options: dict[str, Any], sentence:
 
 
 def test_all_that_is_wrong_is_said_at_once() -> None:
-    with pytest.raises(DeclarationError, match="nice .*; open_files "):
+    with pytest.raises(DeclarationError, match=r"nice .*; open_files "):
         Confine(nice=20, open_files=1)
 
 
@@ -58,7 +58,7 @@ def test_a_serial_lane_takes_it_too() -> None:
 
 
 def test_a_lane_is_not_confined_by_something_else() -> None:
-    with pytest.raises(DeclarationError, match="Processes: confine must be a Confine, not {'nice': 5}"):
+    with pytest.raises(DeclarationError, match="Processes: confine must be a Confine, not "):
         Processes(2, confine={"nice": 5})  # type: ignore[arg-type]
 
 
