@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Final
 
+from penstock.domain.confine import Confine
 from penstock.domain.recycle import Recycle
 from penstock.errors import DeclarationError
 
@@ -37,9 +38,11 @@ class LaneSpec:
             killed a child before; above it its child is killed. Counted without processes that the job starts, and
             on Linux only. Defaults to half of the memory that the worker may use (its container's limit, or the
             machine's memory).
+        confine: What the children may have of the machine: cores, files, the network. Defaults to None: what the worker
+            may. The child that describes the queue to the worker, at its start, is not confined.
 
     Raises:
-        DeclarationError: `slots`, `memory` or `quarantine_memory` is below 1.
+        DeclarationError: `slots`, `memory` or `quarantine_memory` is below 1, or `confine` is no Confine.
     """
 
     #: Its name in the catalog; "": this is no kind of lane.
@@ -52,6 +55,7 @@ class LaneSpec:
     quarantine_memory: int | None = None
     memory: int | None = None
     recycle: Recycle | None = None
+    confine: Confine | None = None
 
     def __post_init__(self) -> None:
         """Check the numbers."""
@@ -63,6 +67,8 @@ class LaneSpec:
         for what, limit in (("memory", self.memory), ("quarantine_memory", self.quarantine_memory)):
             if limit is not None and limit < 1:
                 raise DeclarationError(f"{name}: {what} must be at least 1, not {limit}")
+        if not isinstance(self.confine, Confine | None):
+            raise DeclarationError(f"{name}: confine must be a Confine, not {self.confine!r}")
 
     @property
     def children(self) -> int:
@@ -83,6 +89,7 @@ class LaneSpec:
             "quarantine_memory": self.quarantine_memory,
             "memory": self.memory,
             "recycle": self.recycle and self.recycle.to_wire(),
+            "confine": self.confine and self.confine.to_wire(),
         }
 
     @staticmethod
@@ -95,6 +102,7 @@ class LaneSpec:
             quarantine_memory=wire["quarantine_memory"],
             memory=wire["memory"],
             recycle=wire["recycle"] and Recycle.from_wire(wire["recycle"]),
+            confine=wire["confine"] and Confine.from_wire(wire["confine"]),
         )
 
 

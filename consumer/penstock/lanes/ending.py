@@ -19,9 +19,12 @@ class Ending:
     Args:
         places: All of its places.
         in_children: How many jobs its children have.
+        tidy: Whether nothing is left to be done for children that are gone.
     """
 
-    def __init__(self, places: Callable[[], Iterable[Place]], in_children: Callable[[], int]) -> None:
+    def __init__(
+        self, places: Callable[[], Iterable[Place]], in_children: Callable[[], int], *, tidy: Callable[[], bool]
+    ) -> None:
         #: Whether the lane is to end: nothing begins any more.
         self.begun = False
         #: Whether its children are to: what still runs in one is cut off.
@@ -30,11 +33,12 @@ class Ending:
         self.cut_off: list[Delivery] = []
         self._places = places
         self._in_children = in_children
+        self._tidy = tidy
         self._hurried = False
         self._changed = asyncio.Event()
 
     def changed(self) -> None:
-        """A job or a child has ended."""
+        """A job or a child has ended, or what it left has gone."""
         self._changed.set()
 
     async def run(self, drain_s: float) -> list[Delivery]:
@@ -79,9 +83,13 @@ class Ending:
             self.kill()
 
     async def _all_gone(self, seconds: float) -> bool:
-        """Wait until no child is left, at most `seconds`."""
+        """Wait until no child is left, and nothing of one, at most `seconds`."""
+
+        def gone() -> bool:
+            return all(place.child is None for place in self._places()) and self._tidy()
+
         try:
-            await asyncio.wait_for(self._until(lambda: all(p.child is None for p in self._places())), seconds)
+            await asyncio.wait_for(self._until(gone), seconds)
         except TimeoutError:
             return False
         return True

@@ -31,6 +31,7 @@ from penstock.lanes.judgement import outcome_of
 from penstock.lanes.limits import Limit, Sentence, exceeded
 from penstock.lanes.memory import oom_kills, resident
 from penstock.lanes.slots import Slot, Slots
+from penstock.lanes.starts import Starts
 from penstock.lanes.verdict import Judge
 from penstock.lanes.wear import Wear
 from penstock.memory_file import MemoryFile
@@ -50,6 +51,7 @@ class Place:
         spec: The queue.
         boot: Meta of the BOOT frame.
         slots: Hands out the jobs.
+        starts: Starts the children.
         clock: In seconds, the same as that of `slots`.
         on_ready: Called when the child can run jobs.
         on_outcome: Called with each job that the child has answered.
@@ -66,6 +68,7 @@ class Place:
         boot: list[Any],
         slots: Slots,
         *,
+        starts: Starts,
         clock: Callable[[], float],
         on_ready: Callable[[Place], None],
         on_outcome: Callable[[Delivery, Outcome], None],
@@ -81,6 +84,7 @@ class Place:
         self.slot: Slot | None = None
         self._spec = spec
         self._boot = boot
+        self._starts = starts
         self._clock = clock
         self._on_ready = on_ready
         self._on_outcome = on_outcome
@@ -129,14 +133,7 @@ class Place:
         self._finishing = False
         self._oom_kills = oom_kills()
         self._stop = None if self._spec.lane.shared else MemoryFile.make()
-        child = Child(
-            [self._spec.lane.kind],
-            python=self._spec.lane.python,
-            on_frames=self._heard,
-            on_exit=self._exited,
-        )
-        child.start()
-        self.child = child
+        self.child = child = self._starts.start(on_frames=self._heard, on_exit=self._exited)
         child.send(pack(Kind.BOOT, 0, self._boot, with_fd=self._stop is not None), self._stop)
         child.flush()
         self.alarm.set(BOOT_TIMEOUT_S, self._boots_too_long)

@@ -23,6 +23,7 @@ from penstock.lanes.place import BOOT_TIMEOUT_S, Place
 from penstock.lanes.places import Places
 from penstock.lanes.quarantine import Quarantine
 from penstock.lanes.slots import Slots
+from penstock.lanes.starts import Starts
 from penstock.lanes.watch import Watch
 from penstock.wire.registry import CancelStep, Event
 
@@ -70,6 +71,8 @@ class Lane:
         batches = any(task.batch for task in spec.all())
         self._slots = BatchSlots(spec, clock, self._call_later) if batches else Slots(clock, spec.lane.width)
         boot = [spec.target, worker, max_body_bytes, contracts, max_blob_bytes]
+        self._ending = Ending(self._all_places, lambda: self._in_children, tidy=lambda: self._starts.idle)
+        self._starts = Starts(spec, self._ending.changed)
         self._places = Places(
             spec,
             make=lambda: self._place(boot, self._slots, memory=spec.lane.memory),
@@ -79,7 +82,6 @@ class Lane:
         memory = spec.lane.quarantine_memory or usable() // 2
         alone = self._place(boot, Slots(clock), memory=memory, alone=True)
         self._quarantine = Quarantine(alone, clock=clock, on_unstarted=on_unstarted)
-        self._ending = Ending(self._all_places, lambda: self._in_children)
         self._dispatch_scheduled = False
         self._timed = any(task.timeout_s is not None for task in spec.all()) or bool(
             spec.lane.memory or spec.lane.recycle
@@ -91,6 +93,7 @@ class Lane:
             self.spec,
             boot,
             slots,
+            starts=self._starts,
             clock=self._clock,
             on_ready=self._became_ready,
             on_outcome=self._ended,

@@ -185,6 +185,7 @@ class Event(StrEnum):
     CHILD_STACK = "child.stack"
     CHILD_BLOCKED = "child.blocked"
     CHILD_BROKEN = "child.broken"
+    CHILD_LITTER = "child.litter"
     CHILD_PROBED = "child.probed"
     JOB_RAISED = "job.raised"
     JOB_RETRY_SCHEDULED = "job.retry_scheduled"
