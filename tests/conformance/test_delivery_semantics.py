@@ -225,7 +225,7 @@ def test_while_the_store_is_away_results_wait_and_no_job_is_taken(play: Play, tm
         first = scene.enqueue("t.count", {"path": str(path)})
         await until(path.exists)
         await until(lambda: any("does not take results" in reason for reason in running.worker.not_ready()))
-        await until(lambda: not running.worker._queues[0].consumer.consuming)
+        await until(lambda: not running.worker.queues[0].consumer.consuming)
 
         # When more jobs come, they are left alone as soon as the broker has heard of the pause
         more: list[str] = []

@@ -190,12 +190,12 @@ class Harness:
         """Await the result of a job.
 
         Raises:
-            TimeoutError: There is none in time.
+            TimeoutError: There is none in time; it says how the queues stand.
         """
         with self._arrived:
-            if not self._arrived.wait_for(lambda: job_id in self._results, self._timeout_s):
-                raise TimeoutError(f"no result of job {job_id} within {self._timeout_s:g} s")
-            return self._results[job_id]
+            if self._arrived.wait_for(lambda: job_id in self._results, self._timeout_s):
+                return self._results[job_id]
+        raise TimeoutError(f"no result of job {job_id} within {self._timeout_s:g} s; {self.on_loop(self._standing)}")
 
     def dead(self) -> list[DeadJob]:
         """The jobs that ended dead, in the order of their ends."""
@@ -222,6 +222,15 @@ class Harness:
         server, queue = self.broker.server, self._topology.name(f"reply.{self._reply_to}")
         server.declare_queue(queue, {}, [(self._topology.name("replies"), self._reply_to)])
         server.listen(queue, self._replied)
+
+    def _standing(self) -> str:
+        """What the queues are doing."""
+        assert self._worker is not None
+        return "; ".join(
+            f"{queue.spec.name}: {', '.join(f'{count} {state}' for state, count in queue.lane.states().items())}, "
+            f"{queue.lane.in_progress} jobs at hand"
+            for queue in self._worker.queues
+        )
 
     def _publish(self, task: str, properties: Properties, body: bytes) -> Confirm:
         """Publish a job, as a blob if it is too long for a message."""

@@ -80,6 +80,9 @@ class Worker:
         specs: Its queues.
         broker: Where jobs come from and replies and copies go; opened and closed here.
         store: Where results are kept, opened and closed here; None: this worker keeps none.
+
+    Attributes:
+        queues: What it serves.
     """
 
     def __init__(
@@ -94,13 +97,13 @@ class Worker:
         self._claims = Claims(store.blobs) if store else None
         self._in_hand = InHand(self._claims.release) if self._claims else InHand()
         self._cancels = Cancels()
-        self._queues = self._serve(specs)
-        self.signals = Signals(self._queues, self.shutdown)
+        self.queues = self._serve(specs)
+        self.signals = Signals(self.queues, self.shutdown)
         self._listener = self._listen()
-        self._readiness = Readiness(self._queues, broker, store, self.shutdown)
-        self._pause = IntakePause(self._queues, self._readiness.unsettleable)
+        self._readiness = Readiness(self.queues, broker, store, self.shutdown)
+        self._pause = IntakePause(self.queues, self._readiness.unsettleable)
         self._health = HealthServer(self._readiness.not_ready, self._metrics.page)
-        readings.register(self._metrics, self._queues, broker, store)
+        readings.register(self._metrics, self.queues, broker, store)
 
     def _serve(self, specs: list[QueueSpec]) -> list[ServedQueue]:
         settlement = Settlement(
@@ -133,10 +136,10 @@ class Worker:
     def _listen(self) -> Listener:
         topology = Topology(self._settings.namespace)
         control = Control(
-            self._queues,
+            self.queues,
             self._cancels,
             self._in_hand,
-            Orders(self._queues, worker=self.name, not_ready=self.not_ready).carry_out,
+            Orders(self.queues, worker=self.name, not_ready=self.not_ready).carry_out,
             self._broker.publisher,
             topology,
             worker=self.name,
@@ -173,7 +176,7 @@ class Worker:
     async def start(self) -> None:
         """Connect, see to the topology, start the children, consume."""
         settings = self._settings
-        queues = [queue.spec.name for queue in self._queues]
+        queues = [queue.spec.name for queue in self.queues]
         _log.info(
             "starting",
             extra={"event": Event.WORKER_STARTING, "worker": self.name, "queues": queues, "version": __version__},
@@ -185,7 +188,7 @@ class Worker:
         await self._broker.see_to(Topology(settings.namespace), queues, strict=settings.strict)
         if self._store is not None:
             await self._store.open()
-        await asyncio.gather(*(queue.lane.start() for queue in self._queues))
+        await asyncio.gather(*(queue.lane.start() for queue in self.queues))
         self._broker.consume()
         self._readiness.started = True
         await self._until_consuming()
@@ -196,7 +199,7 @@ class Worker:
                 "event": Event.WORKER_READY,
                 "worker": self.name,
                 "queues": queues,
-                "tasks": [task.title for queue in self._queues for task in queue.spec.all()],
+                "tasks": [task.title for queue in self.queues for task in queue.spec.all()],
                 "broker": self._broker.version,
                 "http": f"{settings.http_host}:{port}" if port else "off",
             },
@@ -206,7 +209,7 @@ class Worker:
         deadline = asyncio.get_running_loop().time() + _CONSUME_S
         # A worker that may not have a queue for commands works all the same, and has said so.
         while not (
-            all(queue.consumer.consuming for queue in self._queues)
+            all(queue.consumer.consuming for queue in self.queues)
             and (self._listener.listening or self._listener.trouble)
         ):
             if asyncio.get_running_loop().time() > deadline:
@@ -219,7 +222,7 @@ class Worker:
             return
         # First of all: whatever goes wrong below, it is looked at again.
         asyncio.get_running_loop().call_later(_LOOK_S, self._look)
-        for queue in self._queues:
+        for queue in self.queues:
             queue.adjust()
         self._pause.look()
 
@@ -230,7 +233,7 @@ class Worker:
             Exception: The cause for which the worker stopped by itself.
         """
         drain = Drain(
-            self._queues, self._broker, self._store, self._in_hand, self.shutdown, seconds=self._settings.drain_s
+            self.queues, self._broker, self._store, self._in_hand, self.shutdown, seconds=self._settings.drain_s
         )
         status = await drain.run()
         if self.shutdown.cause is not None:
@@ -239,7 +242,7 @@ class Worker:
 
     async def close(self) -> None:
         """Take everything down; what is not settled will be redelivered."""
-        for queue in self._queues:
+        for queue in self.queues:
             queue.lane.kill()
         await self._broker.close()
         if self._store is not None:
