@@ -109,6 +109,17 @@ _NO_FAILURE: Final = {Reason.TIMEOUT, Reason.CANCELLED, Reason.RECYCLED}
 _LAST: Final = {Reason.FINISHED, Reason.STOPPED}
 
 
+#: What a lane gives up with a place in each state, the least first.
+_COST: Final = {
+    SlotState.STOPPED: 0,
+    SlotState.BROKEN: 0,
+    SlotState.RESTARTING: 1,
+    SlotState.RETIRING: 2,
+    SlotState.STARTING: 3,
+    SlotState.READY: 4,
+}
+
+
 # ── one place ───────────────────────────────────────────────────────────────────────────────────────
 
 
@@ -247,6 +258,12 @@ def proved(probing: Probing[K], standings: Mapping[K, Standing]) -> list[K] | No
 def left(probing: Probing[K], place: K) -> Probing[K]:
     """A place is wanted no more: it can prove nothing."""
     return replace(probing, tried=None) if probing.tried == place else probing
+
+
+def surplus(standings: Mapping[K, Standing], busy: Iterable[K], count: int) -> list[K]:
+    """The `count` places that are wanted no more: those first whose end costs least, those that are busy last."""
+    busy = set(busy)
+    return sorted(standings, key=lambda place: (_COST[standings[place].state], place in busy))[: max(0, count)]
 
 
 def replaceable(children: int, missing: int) -> int:

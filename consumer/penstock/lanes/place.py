@@ -48,7 +48,7 @@ class Place:
 
     Args:
         spec: The queue.
-        boot: Meta of the BOOT frame.
+        boot: Meta of the BOOT frame, but for the width.
         slots: Hands out the jobs.
         clock: In seconds, the same as that of `slots`.
         on_ready: Called when the child can run jobs.
@@ -88,6 +88,10 @@ class Place:
         self._on_blocked = on_blocked
         #: The place that takes over from this one; None: it goes on.
         self.successor: Place | None = None
+        #: Whether the lane wants a child here; else it ends after what it has.
+        self.wanted = True
+        #: How many jobs its present child runs at once.
+        self._width = slots.width
         self._memory = memory
         self._alone = alone
         self._wear = Wear(None, clock())
@@ -137,7 +141,9 @@ class Place:
         )
         child.start()
         self.child = child
-        child.send(pack(Kind.BOOT, 0, self._boot, with_fd=self._stop is not None), self._stop)
+        self._width = self.slots.width
+        boot = [*self._boot, self._width]
+        child.send(pack(Kind.BOOT, 0, boot, with_fd=self._stop is not None), self._stop)
         child.flush()
         self.alarm.set(BOOT_TIMEOUT_S, self._boots_too_long)
 
@@ -177,7 +183,7 @@ class Place:
         assert self.child is not None
         self.alarm.cancel()
         self.standing = became_ready(self.standing)
-        self.slot = self.slots.add(self.child)
+        self.slot = self.slots.add(self.child, self._width)
         self._wear = Wear(None if self._alone else self._spec.lane.recycle, self._clock())
         self._stale = False
         self._on_ready(self)
@@ -260,7 +266,7 @@ class Place:
     @property
     def due(self) -> bool:
         """Whether its child is to be replaced though nothing is wrong with it."""
-        return self.state is SlotState.READY and (self._stale or self._wear.due(self._clock()))
+        return self.state is SlotState.READY and (self.stale or self._wear.due(self._clock()))
 
     @property
     def missing(self) -> bool:
@@ -272,8 +278,9 @@ class Place:
 
     @property
     def stale(self) -> bool:
-        """Whether its child was there when all were to be replaced."""
-        return self._stale and self.child is not None
+        """Whether its child was there when all were to be replaced, or has another width than is wanted now."""
+        outdated = self._stale or self._width != self.slots.width or self.successor is not None
+        return outdated and self.child is not None
 
     @property
     def sentenced(self) -> bool:
@@ -327,14 +334,7 @@ class Place:
             now=self._clock(),
         )
         jobs = self.slots.remove(self.slot) if self.slot is not None else []
-        reason = self._reason(status, starved=starved)
-        end = judge.end(self.slot, jobs, pid=self.child.pid, status=status, reason=reason, said=self._said)
-        self.child = self.slot = self._stop = None
-        self.standing = replace(self.standing, state=SlotState.STOPPED)
-        self._on_end(self, end)
-
-    def _reason(self, status: int, *, starved: bool) -> Reason:
-        return reason_of(
+        reason = reason_of(
             self.state,
             status,
             busy=self.busy,
@@ -342,3 +342,7 @@ class Place:
             limit=Reason(self._sentence.limit.value) if self._sentence is not None else None,
             starved=starved,
         )
+        end = judge.end(self.slot, jobs, pid=self.child.pid, status=status, reason=reason, said=self._said)
+        self.child = self.slot = self._stop = None
+        self.standing = replace(self.standing, state=SlotState.STOPPED)
+        self._on_end(self, end)

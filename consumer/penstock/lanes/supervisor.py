@@ -7,15 +7,16 @@ import logging
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from typing import Any, Final
+from typing import Any
 
 from penstock.domain.cancellation import Told, cancelled
 from penstock.domain.delivery import Delivery
 from penstock.domain.outcome import Outcome
 from penstock.domain.supervision import Reason, SlotState
 from penstock.domain.task import QueueSpec
-from penstock.errors import WorkerError
+from penstock.errors import UsageError, WorkerError
 from penstock.lanes.batchslots import BatchSlots
+from penstock.lanes.child import stacks
 from penstock.lanes.end import End
 from penstock.lanes.ending import KILL_S, Ending
 from penstock.lanes.memory import usable
@@ -27,9 +28,6 @@ from penstock.lanes.watch import Watch
 from penstock.wire.registry import CancelStep, Event
 
 _log = logging.getLogger(__name__)
-
-#: Seconds that children have to write down what they do.
-STACK_S: Final = 0.5
 
 
 class Lane:
@@ -64,6 +62,8 @@ class Lane:
     ) -> None:
         self.spec = spec
         self.exits: Counter[str] = Counter()
+        #: How many jobs it is to run at once.
+        self.room = spec.lane.slots
         self._on_outcome = on_outcome
         self._clock = clock
         self._on_unstarted = on_unstarted
@@ -79,6 +79,8 @@ class Lane:
         memory = spec.lane.quarantine_memory or usable() // 2
         alone = self._place(boot, Slots(clock), memory=memory, alone=True)
         self._quarantine = Quarantine(alone, clock=clock, on_unstarted=on_unstarted)
+        #: Whether it has started and is not told to end.
+        self._at_work = False
         self._ending = Ending(self._all_places, lambda: self._in_children)
         self._dispatch_scheduled = False
         self._timed = any(task.timeout_s is not None for task in spec.all()) or bool(
@@ -122,6 +124,7 @@ class Lane:
             await asyncio.wait_for(asyncio.shield(self._started), BOOT_TIMEOUT_S + KILL_S)
         except TimeoutError:
             raise WorkerError(f"a child of queue {self.spec.name} neither starts nor can be killed") from None
+        self._at_work = True
         self._watch.begin()
 
     def take_waiting(self) -> list[Delivery]:
@@ -148,16 +151,30 @@ class Lane:
         self._places.restart()
         self._watch.begin()
 
+    def resize(self, slots: int) -> None:
+        """Run up to `slots` jobs at once, until it is resized again; a lane that is started anew has what is declared.
+
+        A lane with a child for each slot starts more, or has the surplus ones end after the jobs that they have. The
+        child of a shared lane is replaced by one of the new width, which is ready before the old one takes no more.
+
+        Raises:
+            UsageError: The lane cannot have so many, or it starts or ends just now.
+        """
+        lane = self.spec.lane.resized(slots)
+        if not self._at_work or self._ending.begun:
+            raise UsageError("its children start or end just now")
+        self.room = lane.slots
+        if lane.shared:
+            self._slots.width = lane.width
+            self._places.widen()
+            self._watch.begin()
+        else:
+            self._places.resize(lane.children)
+
     async def stacks(self) -> dict[int, str]:
         """What every child does now, by process id: the stacks of its threads. Those that do not tell are left out."""
         children = [place.child for place in self._all_places() if place.child is not None and not place.sentenced]
-        for child in children:
-            child.ask_stack()
-        await asyncio.sleep(STACK_S)
-        told = {child.pid: stack for child in children if (stack := child.stack()) is not None}
-        for child in children:
-            child.forget_stack()
-        return told
+        return await stacks(children)
 
     def kill(self) -> None:
         """End all children at once, whatever they do; nothing is reported any more."""
@@ -251,7 +268,9 @@ class Lane:
         _log.info("child ready", extra={"event": Event.CHILD_STARTED, **fields})
         if alone:
             self._quarantine.became_ready()
-        elif not self._started.done() and all(p.state is SlotState.READY for p in self._places):
+            return
+        self._places.became_ready(place)
+        if not self._started.done() and all(p.state is SlotState.READY for p in self._places):
             self._started.set_result(None)
 
     def _ended(self, delivery: Delivery, outcome: Outcome) -> None:
