@@ -67,7 +67,7 @@ class Breaker:
         self._go_on(supervision.broke(self._probing, place))
         if supervision.all_broken(other.standing for other in self._places()):
             self._on_broken(
-                f"every child of queue {self._queue} failed {place.failures} times in a row "
+                f"every child of queue {self._queue} failed {place.standing.failures} times in a row "
                 f"(last: {self._last_exit}); mend the cause and start the worker again"
             )
 

@@ -23,6 +23,7 @@ from penstock.domain.supervision import (
 )
 from penstock.domain.task import QueueSpec
 from penstock.lanes.alarm import Alarm
+from penstock.lanes.blocked import say_blocked
 from penstock.lanes.cancelling import GRACE_S, Cancelling
 from penstock.lanes.child import Child
 from penstock.lanes.end import End
@@ -54,8 +55,6 @@ class Place:
         on_ready: Called when the child can run jobs.
         on_outcome: Called with each job that the child has answered.
         on_end: Called when the child has ended; the place is empty then.
-        on_blocked: Called when a job, which may be unknown, has kept the child's event loop from going on: for how
-            many seconds, and where.
         memory: The bytes that a child may have resident; None: there is no limit.
         alone: Whether a child runs one job and ends.
     """
@@ -70,7 +69,6 @@ class Place:
         on_ready: Callable[[Place], None],
         on_outcome: Callable[[Delivery, Outcome], None],
         on_end: Callable[[Place, End], None],
-        on_blocked: Callable[[Place, Delivery | None, float, str], None],
         memory: int | None = None,
         alone: bool = False,
     ) -> None:
@@ -85,7 +83,6 @@ class Place:
         self._on_ready = on_ready
         self._on_outcome = on_outcome
         self._on_end = on_end
-        self._on_blocked = on_blocked
         #: The place that takes over from this one; None: it goes on.
         self.successor: Place | None = None
         #: Whether the lane wants a child here; else it ends after what it has.
@@ -109,11 +106,6 @@ class Place:
     def state(self) -> SlotState:
         """What it is doing."""
         return self.standing.state
-
-    @property
-    def failures(self) -> int:
-        """Ends of its children in a row without a job in between that ended by itself."""
-        return self.standing.failures
 
     @property
     def busy(self) -> bool:
@@ -211,21 +203,17 @@ class Place:
     def _blocked(self, frame: Frame) -> None:
         seconds, stack = frame.meta
         assigned = self.slot.jobs.get(frame.number) if self.slot is not None else None
-        self._on_blocked(self, assigned.delivery if assigned else None, seconds, stack)
+        assert self.child is not None
+        say_blocked(self._spec.name, self.child.pid, assigned.delivery if assigned else None, seconds, stack)
 
     def _may_still_answer(self, sentence: Sentence, frame: Frame, outcome: Outcome) -> bool:
-        """Whether the answer of a job counts whose child is about to be killed, or is not the sentenced job's.
-
-        A success does, nothing is won by doing it again. A failure does not: our signal may be its cause.
-        """
+        """Whether the answer counts of a job whose child is about to be killed."""
         assert self.child is not None
-        if frame.number not in sentence.numbers:
-            return True
-        if outcome.kind is not OutcomeKind.SUCCEEDED:
+        concerned = frame.number in sentence.numbers
+        if not sentence.counts(frame.number, succeeded=outcome.kind is OutcomeKind.SUCCEEDED):
             self._carry_out(sentence)
             return False
-        sentence.numbers.discard(frame.number)
-        if not sentence.numbers and not sentence.carried_out:
+        if concerned and not sentence.numbers and not sentence.carried_out:
             self._sentence = None
             self.child.forget_stack()
         return True
@@ -285,7 +273,7 @@ class Place:
     @property
     def sentenced(self) -> bool:
         """Whether its child is about to be killed."""
-        return self._sentence is not None
+        return self._sentence is not None and self.child is not None
 
     def outdate(self) -> None:
         """The present child is to be replaced when there is room for that."""
@@ -297,6 +285,19 @@ class Place:
         self.standing = retired(self.standing)
         self.slots.close(self.slot)
         self.finish()
+
+    def give_way(self, why: str) -> None:
+        """Have the child end, because memory is short for all; `why` is said of the jobs that it runs.
+
+        As above its own limit: it is asked for its stack, and killed at the next look. One that is not ready is killed.
+        """
+        assert self.child is not None
+        if self.slot is None:
+            self._said = why
+            self.kill()
+        elif self._sentence is None:
+            self._sentence = Sentence({number for number, _ in self.slot.running()}, Limit.MEMORY, why=why)
+            self.child.ask_stack()
 
     def watch(self, *, weigh: bool = True) -> None:
         """Hold the child against its limits, with `weigh` against those of memory, too.

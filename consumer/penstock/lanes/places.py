@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import sys
+from collections import Counter
 from collections.abc import Callable, Iterator
 from typing import Any, Final
 
@@ -55,6 +56,14 @@ class Places:
 
     def __iter__(self) -> Iterator[Place]:
         return iter(self._all)
+
+    def states(self) -> Counter[str]:
+        """How many are in which state; a ready one is `idle` or `busy`."""
+        states: Counter[str] = Counter()
+        for place in self._all:
+            ready = place.state is SlotState.READY
+            states[("busy" if place.busy else "idle") if ready else place.state.value] += 1
+        return states
 
     def start(self) -> None:
         """Start a child in every place."""

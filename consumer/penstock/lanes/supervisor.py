@@ -97,7 +97,6 @@ class Lane:
             on_ready=self._became_ready,
             on_outcome=self._ended,
             on_end=self._child_ended,
-            on_blocked=self._blocked,
             memory=memory,
             alone=alone,
         )
@@ -171,6 +170,23 @@ class Lane:
         else:
             self._places.resize(lane.children)
 
+    @property
+    def pids(self) -> list[int]:
+        """The processes of its children."""
+        return [place.child.pid for place in self._all_places() if place.child is not None]
+
+    @property
+    def giving_way(self) -> bool:
+        """Whether a child is about to be killed."""
+        return any(place.sentenced for place in self._all_places())
+
+    def give_way(self, pid: int, why: str) -> None:
+        """Have the child with this process end, because memory is short for all; its jobs have lost it."""
+        for place in self._all_places():
+            if place.child is not None and place.child.pid == pid:
+                place.give_way(why)
+        self._watch.begin()
+
     async def stacks(self) -> dict[int, str]:
         """What every child does now, by process id: the stacks of its threads. Those that do not tell are left out."""
         children = [place.child for place in self._all_places() if place.child is not None and not place.sentenced]
@@ -239,10 +255,7 @@ class Lane:
 
         A child in quarantine counts as `quarantine`, whatever it does: it takes no other job.
         """
-        states: Counter[str] = Counter()
-        for place in self._places:
-            ready = place.state is SlotState.READY
-            states[("busy" if place.busy else "idle") if ready else place.state.value] += 1
+        states = self._places.states()
         if self._quarantine.place.child is not None:
             states["quarantine"] += 1
         return states
@@ -279,15 +292,6 @@ class Lane:
         else:
             self._places.breaker.a_job_ended()
         self._on_outcome(delivery, outcome)
-
-    def _blocked(self, place: Place, delivery: Delivery | None, seconds: float, stack: str) -> None:
-        assert place.child is not None
-        who = delivery.task if delivery else "something"
-        text = f"{who} has blocked the event loop for {seconds:.1f} s: no other job of this child goes on meanwhile"
-        fields = {"queue": self.spec.name, "pid": place.child.pid, "traceback": stack}
-        if delivery is not None:
-            fields |= {"job_id": delivery.job_id, "task": delivery.task}
-        _log.warning(text, extra={"event": Event.CHILD_BLOCKED, **fields})
 
     def _child_ended(self, place: Place, end: End) -> None:
         for delivery, outcome in end.outcomes:
@@ -328,7 +332,7 @@ class Lane:
 
     def _is_watched(self) -> bool:
         """Whether there may be a job with a limit, or a child that is to be replaced."""
-        return self._timed or bool(self._quarantine.in_progress) or self._places.restarting
+        return self._timed or bool(self._quarantine.in_progress) or self._places.restarting or self.giving_way
 
     def _look(self, lost_s: float, weigh: bool) -> bool:
         """Hold the running jobs against their limits; they have not run while the parent stood still."""

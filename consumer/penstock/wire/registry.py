@@ -159,6 +159,7 @@ class Event(StrEnum):
     WORKER_RESTARTING = "worker.restarting"
     LANE_RESIZED = "lane.resized"
     LANE_NOT_RESIZED = "lane.not_resized"
+    WORKER_MEMORY_FULL = "worker.memory_full"
     WORKER_READY = "worker.ready"
     WORKER_DRAINING = "worker.draining"
     WORKER_STOPPED = "worker.stopped"
