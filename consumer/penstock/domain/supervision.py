@@ -5,7 +5,8 @@
                    │
                    ├── at once         its end was no failure
                    ├── RESTARTING      it was one of the first five in a row: 1, 2, 4, 8, 16 s
-                   └── BROKEN          the sixth, or one that no delay mends; left by `probe` and `proved` alone
+                   ├── BROKEN          the sixth, or one that no delay mends; left by `probe` and `proved` alone
+                   └── STOPPED         no other child is wanted there
 
 A job that ends in its child forgives a place all failures. What carries this out is `lanes.places` and `lanes.breaker`.
 """
@@ -33,7 +34,7 @@ class SlotState(StrEnum):
 
     STARTING = "starting"
     READY = "ready"
-    #: It finishes what it has and is replaced.
+    #: It finishes what it has; then it is replaced, or is gone for good.
     RETIRING = "retiring"
     RESTARTING = "restarting"
     BROKEN = "broken"

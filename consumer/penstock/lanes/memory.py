@@ -65,19 +65,25 @@ class Container:
         self._group = next(((names, group) for names, group in groups if _limit(names, group) is not None), None)
 
     def read(self) -> Reading | None:
-        """How full it is now; None: there is no limit below the machine's, or the system does not tell."""
+        """How full it is now; None: there is no limit below the machine's, or the system does not tell.
+
+        While there is room, `used` has the files in it that can be dropped: to tell them apart costs the system more.
+        """
         if self._group is None:
             return None
         names, group = self._group
-        limit = _limit(names, group)
+        if (limit := _limit(names, group)) is None:
+            return None  # it was taken away
         try:
             used = int((group / names.used).read_text())
+            if not Reading(used, limit).full:
+                return Reading(used, limit)
             stat = dict(line.split() for line in (group / "memory.stat").read_text().splitlines())
         except (OSError, ValueError):
             return None
         # Files are kept in memory while there is room, up to the limit: to be full of them means nothing.
         cached = sum(int(stat.get(key, 0)) for key in names.cached)
-        return None if limit is None else Reading(max(0, used - cached), limit)
+        return Reading(max(0, used - cached), limit)
 
 
 def sessions(wanted: Collection[int], proc: Path = _PROC) -> dict[int, int]:

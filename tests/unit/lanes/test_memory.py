@@ -122,12 +122,12 @@ def test_a_container_tells_what_it_uses_without_the_files_that_can_be_dropped(tm
         {
             "pods/worker/leaf/memory.max": "max",
             "pods/worker/memory.max": str(300 * MIB),
-            "pods/worker/memory.current": str(200 * MIB),
+            "pods/worker/memory.current": str(290 * MIB),
             "pods/worker/memory.stat": f"anon 5\ninactive_file {cached * MIB}\nactive_file {MIB}",
             "pods/memory.max": str(250 * MIB),
         },
     )
-    assert modern.read() == Reading((199 - cached) * MIB, 300 * MIB)
+    assert modern.read() == Reading((289 - cached) * MIB, 300 * MIB)
 
     # v1
     old = container(
@@ -135,11 +135,18 @@ def test_a_container_tells_what_it_uses_without_the_files_that_can_be_dropped(tm
         "3:memory:/docker/1f\n0::/\n",
         {
             "memory/memory.limit_in_bytes": str(300 * MIB),
-            "memory/memory.usage_in_bytes": str(200 * MIB),
+            "memory/memory.usage_in_bytes": str(290 * MIB),
             "memory/memory.stat": f"cache 5\ntotal_inactive_file {cached * MIB}\ntotal_active_file {MIB}",
         },
     )
-    assert old.read() == Reading((199 - cached) * MIB, 300 * MIB)
+    assert old.read() == Reading((289 - cached) * MIB, 300 * MIB)
+
+
+def test_a_container_with_room_is_not_asked_for_its_files(tmp_path: Path) -> None:
+    made = container(
+        tmp_path, "0::/\n", {"memory.max": str(300 * MIB), "memory.current": str(200 * MIB), "memory.stat": "?"}
+    )
+    assert made.read() == Reading(200 * MIB, 300 * MIB)
 
 
 @pytest.mark.parametrize(
@@ -150,6 +157,7 @@ def test_a_container_tells_what_it_uses_without_the_files_that_can_be_dropped(tm
         {"memory.max": str(2 * PHYSICAL), "memory.current": "1", "memory.stat": ""},
         {"memory.max": str(300 * MIB)},
         {"memory.max": str(300 * MIB), "memory.current": "many", "memory.stat": ""},
+        {"memory.max": str(300 * MIB), "memory.current": str(299 * MIB)},
     ],
 )
 def test_without_a_limit_or_a_number_there_is_no_reading(tmp_path: Path, files: dict[str, str]) -> None:
