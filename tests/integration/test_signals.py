@@ -122,6 +122,39 @@ def test_every_kind_of_lane_has_its_children_say_goodbye(
     assert pids(tmp_path / "ended") == pids(tmp_path / "began")
 
 
+@pytest.mark.parametrize("lane", ["Processes", "Threads"])
+def test_a_signal_adds_a_slot_and_another_takes_one_away(
+    lane: str, start_worker: Callable[..., WorkerProcess], producer: Producer, tmp_path: Path
+) -> None:
+    # Given a worker with one slot, and a job that holds it
+    write(tmp_path, code=1, lane=lane, slots=1)
+    worker = start_worker(target="app:t", cwd=tmp_path)
+    long = producer.enqueue("t.wait_for", {"path": str(tmp_path / "go")})
+    until(lambda: 'state="busy"} 1.0' in worker.get("/metrics")[1], "the job")
+
+    # When it has one more, then another job runs beside it
+    worker.signal(signal.SIGTTIN)
+    assert producer.call("t.code").value[0] == 1
+    assert producer.replies(long) == []
+    assert 'penstock_room{queue="t"} 2.0' in worker.get("/metrics")[1]
+
+    # And with one less it is as before, and it cannot have none
+    worker.signal(signal.SIGTTOU)
+    until(lambda: len(worker.records("lane.resized")) == 2, "the second")
+    worker.signal(signal.SIGTTOU)
+    until(lambda: bool(worker.records("lane.not_resized")), "the third")
+    assert [(r["before"], r["slots"], r["by"]) for r in worker.records("lane.resized")] == [
+        (1, 2, "SIGTTIN"),
+        (2, 1, "SIGTTOU"),
+    ]
+    (tmp_path / "go").touch()
+    assert producer.result(long).value == 1
+    until(lambda: len(worker.children()) == 1, "one child")
+    assert producer.call("t.code").value[0] == 1
+    assert worker.records("child.lost") == []
+    assert worker.stop() == 0
+
+
 def test_the_stacks_of_all_children_are_told_on_request(
     start_worker: Callable[..., WorkerProcess], producer: Producer, tmp_path: Path
 ) -> None:

@@ -13,7 +13,7 @@ from penstock.settings import default_instance
 from penstock.wire.codec import decode
 from penstock.wire.failure import WireError
 from penstock.wire.headers import is_reply_to
-from penstock.wire.registry import TYPE_STATUS, Order
+from penstock.wire.registry import MAX_SLOTS, TYPE_STATUS, Order
 
 #: Longest wait for answers, in seconds, and the one by default.
 MAX_WAIT_S: Final = 60.0
@@ -23,7 +23,13 @@ _SAID: Final = {"worker", "version", "not_ready", "queues"}
 
 
 async def tell(
-    session: Session, order: Order, *, queue: str | None = None, worker: str | None = None, wait_s: float = WAIT_S
+    session: Session,
+    order: Order,
+    *,
+    queue: str | None = None,
+    worker: str | None = None,
+    slots: int | None = None,
+    wait_s: float = WAIT_S,
 ) -> list[dict[str, Any]]:
     """Tell workers to do something; returns how each is afterwards, in the order of their names.
 
@@ -32,16 +38,20 @@ async def tell(
         order: What they are to do.
         queue: The queue that it is about; those that do not serve it neither heed nor answer. Defaults to all queues.
         worker: The only one that is to heed it. Defaults to every one.
+        slots: For Order.RESIZE: how many jobs of the queue are to run at once. Who cannot says so in `refused`.
         wait_s: Seconds to wait for answers, less when the only one has answered.
 
     Raises:
-        UsageError: The wait is out of range, or the user's name cannot be part of a reply queue's.
+        UsageError: The wait or the number of slots is out of range, or the user's name cannot be part of a reply
+            queue's.
         TopologyError: There is no control exchange.
         DeniedError: The user may not give commands, or have a reply queue.
         UnavailableError: No worker is connected; or the broker is gone, and the command was heard or not.
     """
     if not 0 < wait_s <= MAX_WAIT_S:
         raise UsageError(f"--wait {wait_s:g} is not above 0 and at most {MAX_WAIT_S:g} s")
+    if slots is not None and not 1 <= slots <= MAX_SLOTS:
+        raise UsageError(f"{slots} slots: there can be 1 to {MAX_SLOTS}")
     instance = default_instance()
     if not is_reply_to(f"{session.user}.{instance}"):
         raise UsageError(f"user {session.user!r} has other characters than A-Z a-z 0-9 _ - and can get no answers")
@@ -56,7 +66,7 @@ async def tell(
                 enough.set()
 
     reply_to = await session.listen(instance, heard, enough.set)
-    properties = messages.order(order, queue=queue, worker=worker, user=session.user, reply_to=reply_to)
+    properties = messages.order(order, queue=queue, worker=worker, user=session.user, reply_to=reply_to, slots=slots)
     confirm = await session.publish("control", "", properties, b"")
     if confirm is Confirm.RETURNED:
         raise UnavailableError("no worker is connected")

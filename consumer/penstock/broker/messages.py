@@ -40,6 +40,7 @@ from penstock.wire.registry import (
     HEADER_REPLAYS,
     HEADER_RESULT_MODE,
     HEADER_RUN_MS,
+    HEADER_SLOTS,
     HEADER_STEP,
     HEADER_TASK_VERSION,
     HEADER_TRACE,
@@ -99,7 +100,9 @@ def cancelled(job_id: str, *, worker: str, step: CancelStep) -> BasicProperties:
     )
 
 
-def order(what: Order, *, queue: str | None, worker: str | None, user: str, reply_to: str | None) -> BasicProperties:
+def order(
+    what: Order, *, queue: str | None, worker: str | None, user: str, reply_to: str | None, slots: int | None = None
+) -> BasicProperties:
     """Properties of a command of an operator; its body is empty.
 
     Args:
@@ -108,10 +111,11 @@ def order(what: Order, *, queue: str | None, worker: str | None, user: str, repl
         worker: The worker that is to do it; None: every one.
         user: Who sends it: the connection's user.
         reply_to: Where workers answer; None: nowhere.
+        slots: How many jobs of the queue are to run at once. Defaults to None: that is not what it is about.
     """
-    headers = {HEADER_ORDER: str(what), HEADER_QUEUE: queue, HEADER_WORKER: worker}
+    headers = {HEADER_ORDER: str(what), HEADER_QUEUE: queue, HEADER_WORKER: worker, HEADER_SLOTS: slots}
     return BasicProperties(
-        headers={name: text for name, text in headers.items() if text is not None},
+        headers={name: value for name, value in headers.items() if value is not None},
         type=TYPE_ORDER,
         reply_to=reply_to,
         user_id=user,

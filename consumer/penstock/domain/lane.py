@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar, Final
 
 from penstock.domain.confine import Confine
 from penstock.domain.recycle import Recycle
-from penstock.errors import DeclarationError
+from penstock.errors import DeclarationError, UsageError
+from penstock.wire.registry import MAX_SLOTS
 
 
 def _cores() -> int:
@@ -49,6 +50,8 @@ class LaneSpec:
     kind: ClassVar[str] = ""
     #: Whether one child runs all slots; else each slot has a child of its own.
     shared: ClassVar[bool] = False
+    #: Whether there may be more slots or fewer while it is at work.
+    resizable: ClassVar[bool] = True
 
     slots: int = field(default_factory=_cores)
     python: str | None = None
@@ -79,6 +82,18 @@ class LaneSpec:
     def width(self) -> int:
         """How many jobs one child runs at once."""
         return self.slots if self.shared else 1
+
+    def resized(self, slots: int) -> LaneSpec:
+        """The lane with another number of slots, as an operator wants it while it is at work.
+
+        Raises:
+            UsageError: It cannot have that many; the text says why.
+        """
+        if not self.resizable:
+            raise UsageError(f"{type(self).__name__} runs one job at a time and cannot be resized")
+        if not 1 <= slots <= MAX_SLOTS:
+            raise UsageError(f"{slots} slots: there can be 1 to {MAX_SLOTS}")
+        return replace(self, slots=slots)
 
     def to_wire(self) -> dict[str, Any]:
         """The lane as the catalog carries it."""
@@ -149,6 +164,7 @@ class Serial(LaneSpec):
     """
 
     kind = "serial"
+    resizable = False
 
     slots: int = 1
 

@@ -5,7 +5,8 @@
                    │
                    ├── at once         its end was no failure
                    ├── RESTARTING      it was one of the first five in a row: 1, 2, 4, 8, 16 s
-                   └── BROKEN          the sixth, or one that no delay mends; left by `probe` and `proved` alone
+                   ├── BROKEN          the sixth, or one that no delay mends; left by `probe` and `proved` alone
+                   └── STOPPED         no other child is wanted there
 
 A job that ends in its child forgives a place all failures. What carries this out is `lanes.places` and `lanes.breaker`.
 """
@@ -33,7 +34,7 @@ class SlotState(StrEnum):
 
     STARTING = "starting"
     READY = "ready"
-    #: It finishes what it has and is replaced.
+    #: It finishes what it has; then it is replaced, or is gone for good.
     RETIRING = "retiring"
     RESTARTING = "restarting"
     BROKEN = "broken"
@@ -107,6 +108,17 @@ class Step:
 _NO_FAILURE: Final = {Reason.TIMEOUT, Reason.CANCELLED, Reason.RECYCLED}
 #: Ends after which nobody wants another.
 _LAST: Final = {Reason.FINISHED, Reason.STOPPED}
+
+
+#: What a lane gives up with a place in each state, the least first.
+_COST: Final = {
+    SlotState.STOPPED: 0,
+    SlotState.BROKEN: 0,
+    SlotState.RESTARTING: 1,
+    SlotState.RETIRING: 2,
+    SlotState.STARTING: 3,
+    SlotState.READY: 4,
+}
 
 
 # ── one place ───────────────────────────────────────────────────────────────────────────────────────
@@ -247,6 +259,12 @@ def proved(probing: Probing[K], standings: Mapping[K, Standing]) -> list[K] | No
 def left(probing: Probing[K], place: K) -> Probing[K]:
     """A place is wanted no more: it can prove nothing."""
     return replace(probing, tried=None) if probing.tried == place else probing
+
+
+def surplus(standings: Mapping[K, Standing], busy: Iterable[K], count: int) -> list[K]:
+    """The `count` places that are wanted no more: those first whose end costs least, those that are busy last."""
+    busy = set(busy)
+    return sorted(standings, key=lambda place: (_COST[standings[place].state], place in busy))[: max(0, count)]
 
 
 def replaceable(children: int, missing: int) -> int:

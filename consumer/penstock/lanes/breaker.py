@@ -23,7 +23,7 @@ class Breaker:
 
     Args:
         queue: The queue's name.
-        places: The places of its lane.
+        places: The places that its lane wants now.
         spawn: Starts a child in a place.
         on_broken: Called with a sentence whenever the last place that was left is broken.
     """
@@ -31,7 +31,7 @@ class Breaker:
     def __init__(
         self,
         queue: str,
-        places: Sequence[Place],
+        places: Callable[[], Sequence[Place]],
         *,
         spawn: Callable[[Place], None],
         on_broken: Callable[[str], None],
@@ -47,14 +47,15 @@ class Breaker:
     @property
     def trouble(self) -> str | None:
         """Why no job should be taken for the lane, most of its children being broken; None: one may."""
-        broken = sum(place.state is SlotState.BROKEN for place in self._places)
-        if not supervision.mostly_broken(broken, len(self._places)):
+        places = self._places()
+        broken = sum(place.state is SlotState.BROKEN for place in places)
+        if not supervision.mostly_broken(broken, len(places)):
             return None
         left_s = 0.0
         if self._timer is not None:
             left_s = max(0.0, self._timer.when() - asyncio.get_running_loop().time())
         return (
-            f"queue {self._queue}: {broken} of {len(self._places)} children are broken (last: {self._last_exit}); "
+            f"queue {self._queue}: {broken} of {len(places)} children are broken (last: {self._last_exit}); "
             f"one is tried in {left_s:.0f} s"
         )
 
@@ -64,9 +65,9 @@ class Breaker:
         _log.critical(text, extra={"event": Event.CHILD_BROKEN, **fields})
         self._last_exit = str(fields["exit"])
         self._go_on(supervision.broke(self._probing, place))
-        if supervision.all_broken(other.standing for other in self._places):
+        if supervision.all_broken(other.standing for other in self._places()):
             self._on_broken(
-                f"every child of queue {self._queue} failed {place.failures} times in a row "
+                f"every child of queue {self._queue} failed {place.standing.failures} times in a row "
                 f"(last: {self._last_exit}); mend the cause and start the worker again"
             )
 
@@ -99,7 +100,7 @@ class Breaker:
         self._go_on(Probing())
 
     def _standings(self) -> dict[Place, Standing]:
-        return {place: place.standing for place in self._places}
+        return {place: place.standing for place in self._places()}
 
     def _go_on(self, probing: Probing[Place]) -> None:
         """The search stands like this now; its timer runs while another probe is to come."""

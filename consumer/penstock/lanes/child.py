@@ -24,6 +24,8 @@ from penstock.memory_file import MemoryFile
 #: A child that is started with nothing.
 NO_START: Final = Start()
 _READ_BYTES: Final = 256 * 1024
+#: Seconds that children have to write down what they do.
+_STACK_S: Final = 0.5
 #: In which unit the system counts a process's memory.
 _RSS_UNIT: Final = 1 if sys.platform == "darwin" else 1024
 
@@ -206,6 +208,17 @@ class Child:
         self._socket.close()
         self._stack.close()
         self._on_exit(status, evidence)
+
+
+async def stacks(children: Sequence[Child]) -> dict[int, str]:
+    """What children that are ready do now, by process id: their stacks. Those that do not tell are left out."""
+    for child in children:
+        child.ask_stack()
+    await asyncio.sleep(_STACK_S)
+    told = {child.pid: stack for child in children if (stack := child.stack()) is not None}
+    for child in children:
+        child.forget_stack()
+    return told
 
 
 def describe_exit(status: int) -> str:

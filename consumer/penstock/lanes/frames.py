@@ -6,8 +6,9 @@ Integers are big-endian; `length` counts everything after itself. `meta` is a ms
 know; `body` is opaque. `number` ties an OUTCOME to its JOB. A body too long for a frame lies in a file in memory: its
 descriptor comes with the frame (SCM_RIGHTS), whose kind has the highest bit set, and `body` is empty.
 
-    parent ──▶ child    BOOT     meta [target, worker, max_body_bytes, contracts, max_blob_bytes]; to a child with one
-                                 job at a time with a file in which the parent says which one is to end (runner/stop)
+    parent ──▶ child    BOOT     meta [target, worker, max_body_bytes, contracts, max_blob_bytes, width]; to a child
+                                 with one job at a time with a file in which the parent says which one is to end
+                                 (runner/stop)
     child  ──▶ parent   READY    meta []
     child  ──▶ parent   FAILED   meta [what happened]; the child then ends
     parent ──▶ child    JOB      meta [task, job id, attempt, version?, deadline?, fence, failures,

@@ -34,11 +34,23 @@ class Sentence:
         numbers: The jobs' frame numbers.
         limit: Which limit.
         carried_out: Whether the child was killed; until then a success still counts.
+        why: What is to be said of the limit when it is not the child's own; None: it is.
     """
 
     numbers: set[int]
     limit: Limit
     carried_out: bool = False
+    why: str | None = None
+
+    def counts(self, number: int, *, succeeded: bool) -> bool:
+        """Whether the answer of a job counts whose child is about to be killed, or is not the sentenced job's.
+
+        A success does, nothing is won by doing it again. A failure does not: our signal may be its cause.
+        """
+        if number in self.numbers and not succeeded:
+            return False
+        self.numbers.discard(number)
+        return True
 
 
 def overdue(slot: Slot, spec: QueueSpec, now: float) -> set[int]:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path, PurePosixPath
-from typing import Final
+from typing import Final, NamedTuple
+
+from penstock.domain.crowding import Reading
 
 _PAGE_BYTES: Final = os.sysconf("SC_PAGE_SIZE")
 _PROC: Final = Path("/proc")
@@ -30,8 +32,8 @@ def usable(proc: Path = _PROC, cgroups: Path = _CGROUPS) -> int:
         proc: Where procfs is mounted.
         cgroups: Where the control groups are mounted.
     """
-    physical = os.sysconf("SC_PHYS_PAGES") * _PAGE_BYTES
-    return min([physical, *_limits(proc, cgroups)])
+    limits = (_limit(names, group) for names, group in _directories(proc, cgroups))
+    return min([_physical(), *(limit for limit in limits if limit is not None)])
 
 
 def oom_kills(proc: Path = _PROC, cgroups: Path = _CGROUPS) -> int:
@@ -39,7 +41,9 @@ def oom_kills(proc: Path = _PROC, cgroups: Path = _CGROUPS) -> int:
 
     0 where the system does not tell. Arguments as for `usable`.
     """
-    for group in _groups(proc, cgroups):
+    for names, group in _directories(proc, cgroups):
+        if names is not _V2:
+            continue
         try:
             events = dict(line.split() for line in (group / "memory.events").read_text().splitlines())
             return int(events["oom_kill"])
@@ -48,8 +52,76 @@ def oom_kills(proc: Path = _PROC, cgroups: Path = _CGROUPS) -> int:
     return 0
 
 
-def _groups(proc: Path, cgroups: Path) -> Iterator[Path]:
-    """Where this process's group of cgroup v2 may be, the closest first.
+class Container:
+    """The closest of this process's control groups that has a limit: what the system holds a container to.
+
+    Args:
+        proc: Where procfs is mounted.
+        cgroups: Where the control groups are mounted.
+    """
+
+    def __init__(self, proc: Path = _PROC, cgroups: Path = _CGROUPS) -> None:
+        groups = _directories(proc, cgroups)
+        self._group = next(((names, group) for names, group in groups if _limit(names, group) is not None), None)
+
+    def read(self) -> Reading | None:
+        """How full it is now; None: there is no limit below the machine's, or the system does not tell.
+
+        While there is room, `used` has the files in it that can be dropped: to tell them apart costs the system more.
+        """
+        if self._group is None:
+            return None
+        names, group = self._group
+        if (limit := _limit(names, group)) is None:
+            return None  # it was taken away
+        try:
+            used = int((group / names.used).read_text())
+            if not Reading(used, limit).full:
+                return Reading(used, limit)
+            stat = dict(line.split() for line in (group / "memory.stat").read_text().splitlines())
+        except (OSError, ValueError):
+            return None
+        # Files are kept in memory while there is room, up to the limit: to be full of them means nothing.
+        cached = sum(int(stat.get(key, 0)) for key in names.cached)
+        return Reading(max(0, used - cached), limit)
+
+
+def sessions(wanted: Collection[int], proc: Path = _PROC) -> dict[int, int]:
+    """The bytes that sessions have resident, by the id of the process that leads them, with every process in them.
+
+    A child leads one, and what it starts is in it. Memory that processes share is counted for each of
+    them. Looks at all processes: some milliseconds.
+    """
+    found = dict.fromkeys(wanted, 0)
+    for process in proc.iterdir():
+        if not process.name.isdigit():
+            continue
+        try:
+            # What follows the name, which may contain anything: the state, three ids, and the session.
+            fields = (process / "stat").read_bytes().rpartition(b")")[2].split()
+            session, pages = int(fields[3]), int(fields[21])
+        except (OSError, ValueError, IndexError):
+            continue
+        if session in found:
+            found[session] += pages * _PAGE_BYTES
+    return found
+
+
+class _Names(NamedTuple):
+    """The files of a control group, by the version of control groups."""
+
+    limit: str
+    used: str
+    #: The keys in `memory.stat` of what the system can drop.
+    cached: tuple[str, str]
+
+
+_V1: Final = _Names("memory.limit_in_bytes", "memory.usage_in_bytes", ("total_inactive_file", "total_active_file"))
+_V2: Final = _Names("memory.max", "memory.current", ("inactive_file", "active_file"))
+
+
+def _directories(proc: Path, cgroups: Path) -> Iterator[tuple[_Names, Path]]:
+    """Where this process's groups may be, and all above them, the closest first.
 
     Inside a container the group may be mounted as the root, under a path that only the host knows.
     """
@@ -60,28 +132,23 @@ def _groups(proc: Path, cgroups: Path) -> Iterator[Path]:
     for membership in memberships:
         _, controllers, path = membership.split(":", 2)
         if controllers == "":
-            group = PurePosixPath(path)
-            yield from (cgroups / above.relative_to("/") for above in (group, *group.parents))
-
-
-def _limits(proc: Path, cgroups: Path) -> Iterator[int]:
-    """The limits of this process's groups and of all groups above them; `max` is none."""
-    try:
-        memberships = (proc / "self" / "cgroup").read_text().splitlines()
-    except OSError:
-        return  # not Linux
-    for membership in memberships:
-        _, controllers, path = membership.split(":", 2)
-        if controllers == "":
-            root, name = cgroups, "memory.max"
+            names, root = _V2, cgroups
         elif "memory" in controllers.split(","):
-            root, name = cgroups / "memory", "memory.limit_in_bytes"
+            names, root = _V1, cgroups / "memory"
         else:
             continue
-        # Inside a container the group may be mounted as the root, under a path that only the host knows.
         group = PurePosixPath(path)
-        for above in (group, *group.parents):
-            try:
-                yield int((root / above.relative_to("/") / name).read_text())
-            except (OSError, ValueError):
-                continue
+        yield from ((names, root / above.relative_to("/")) for above in (group, *group.parents))
+
+
+def _limit(names: _Names, group: Path) -> int | None:
+    """The limit of a group; None: it has none (`max`, or more than there is), or is not there."""
+    try:
+        limit = int((group / names.limit).read_text())
+    except (OSError, ValueError):
+        return None
+    return limit if limit < _physical() else None
+
+
+def _physical() -> int:
+    return os.sysconf("SC_PHYS_PAGES") * _PAGE_BYTES

@@ -23,6 +23,7 @@ from penstock.domain.supervision import (
 )
 from penstock.domain.task import QueueSpec
 from penstock.lanes.alarm import Alarm
+from penstock.lanes.blocked import say_blocked
 from penstock.lanes.cancelling import GRACE_S, Cancelling
 from penstock.lanes.child import Child
 from penstock.lanes.end import End
@@ -49,15 +50,13 @@ class Place:
 
     Args:
         spec: The queue.
-        boot: Meta of the BOOT frame.
+        boot: Meta of the BOOT frame, but for the width.
         slots: Hands out the jobs.
         starts: Starts the children.
         clock: In seconds, the same as that of `slots`.
         on_ready: Called when the child can run jobs.
         on_outcome: Called with each job that the child has answered.
         on_end: Called when the child has ended; the place is empty then.
-        on_blocked: Called when a job, which may be unknown, has kept the child's event loop from going on: for how
-            many seconds, and where.
         memory: The bytes that a child may have resident; None: there is no limit.
         alone: Whether a child runs one job and ends.
     """
@@ -73,7 +72,6 @@ class Place:
         on_ready: Callable[[Place], None],
         on_outcome: Callable[[Delivery, Outcome], None],
         on_end: Callable[[Place, End], None],
-        on_blocked: Callable[[Place, Delivery | None, float, str], None],
         memory: int | None = None,
         alone: bool = False,
     ) -> None:
@@ -89,9 +87,12 @@ class Place:
         self._on_ready = on_ready
         self._on_outcome = on_outcome
         self._on_end = on_end
-        self._on_blocked = on_blocked
         #: The place that takes over from this one; None: it goes on.
         self.successor: Place | None = None
+        #: Whether the lane wants a child here; else it ends after what it has.
+        self.wanted = True
+        #: How many jobs its present child runs at once.
+        self._width = slots.width
         self._memory = memory
         self._alone = alone
         self._wear = Wear(None, clock())
@@ -109,11 +110,6 @@ class Place:
     def state(self) -> SlotState:
         """What it is doing."""
         return self.standing.state
-
-    @property
-    def failures(self) -> int:
-        """Ends of its children in a row without a job in between that ended by itself."""
-        return self.standing.failures
 
     @property
     def busy(self) -> bool:
@@ -134,7 +130,9 @@ class Place:
         self._oom_kills = oom_kills()
         self._stop = None if self._spec.lane.shared else MemoryFile.make()
         self.child = child = self._starts.start(on_frames=self._heard, on_exit=self._exited)
-        child.send(pack(Kind.BOOT, 0, self._boot, with_fd=self._stop is not None), self._stop)
+        self._width = self.slots.width
+        boot = [*self._boot, self._width]
+        child.send(pack(Kind.BOOT, 0, boot, with_fd=self._stop is not None), self._stop)
         child.flush()
         self.alarm.set(BOOT_TIMEOUT_S, self._boots_too_long)
 
@@ -174,7 +172,7 @@ class Place:
         assert self.child is not None
         self.alarm.cancel()
         self.standing = became_ready(self.standing)
-        self.slot = self.slots.add(self.child)
+        self.slot = self.slots.add(self.child, self._width)
         self._wear = Wear(None if self._alone else self._spec.lane.recycle, self._clock())
         self._stale = False
         self._on_ready(self)
@@ -202,21 +200,17 @@ class Place:
     def _blocked(self, frame: Frame) -> None:
         seconds, stack = frame.meta
         assigned = self.slot.jobs.get(frame.number) if self.slot is not None else None
-        self._on_blocked(self, assigned.delivery if assigned else None, seconds, stack)
+        assert self.child is not None
+        say_blocked(self._spec.name, self.child.pid, assigned.delivery if assigned else None, seconds, stack)
 
     def _may_still_answer(self, sentence: Sentence, frame: Frame, outcome: Outcome) -> bool:
-        """Whether the answer of a job counts whose child is about to be killed, or is not the sentenced job's.
-
-        A success does, nothing is won by doing it again. A failure does not: our signal may be its cause.
-        """
+        """Whether the answer counts of a job whose child is about to be killed."""
         assert self.child is not None
-        if frame.number not in sentence.numbers:
-            return True
-        if outcome.kind is not OutcomeKind.SUCCEEDED:
+        concerned = frame.number in sentence.numbers
+        if not sentence.counts(frame.number, succeeded=outcome.kind is OutcomeKind.SUCCEEDED):
             self._carry_out(sentence)
             return False
-        sentence.numbers.discard(frame.number)
-        if not sentence.numbers and not sentence.carried_out:
+        if concerned and not sentence.numbers and not sentence.carried_out:
             self._sentence = None
             self.child.forget_stack()
         return True
@@ -257,7 +251,7 @@ class Place:
     @property
     def due(self) -> bool:
         """Whether its child is to be replaced though nothing is wrong with it."""
-        return self.state is SlotState.READY and (self._stale or self._wear.due(self._clock()))
+        return self.state is SlotState.READY and (self.stale or self._wear.due(self._clock()))
 
     @property
     def missing(self) -> bool:
@@ -269,13 +263,14 @@ class Place:
 
     @property
     def stale(self) -> bool:
-        """Whether its child was there when all were to be replaced."""
-        return self._stale and self.child is not None
+        """Whether its child was there when all were to be replaced, or has another width than is wanted now."""
+        outdated = self._stale or self._width != self.slots.width or self.successor is not None
+        return outdated and self.child is not None
 
     @property
     def sentenced(self) -> bool:
         """Whether its child is about to be killed."""
-        return self._sentence is not None
+        return self._sentence is not None and self.child is not None
 
     def outdate(self) -> None:
         """The present child is to be replaced when there is room for that."""
@@ -287,6 +282,19 @@ class Place:
         self.standing = retired(self.standing)
         self.slots.close(self.slot)
         self.finish()
+
+    def give_way(self, why: str) -> None:
+        """Have the child end, because memory is short for all; `why` is said of the jobs that it runs.
+
+        As above its own limit: it is asked for its stack, and killed at the next look. One that is not ready is killed.
+        """
+        assert self.child is not None
+        if self.slot is None:
+            self._said = why
+            self.kill()
+        elif self._sentence is None:
+            self._sentence = Sentence({number for number, _ in self.slot.running()}, Limit.MEMORY, why=why)
+            self.child.ask_stack()
 
     def watch(self, *, weigh: bool = True) -> None:
         """Hold the child against its limits, with `weigh` against those of memory, too.
@@ -324,14 +332,7 @@ class Place:
             now=self._clock(),
         )
         jobs = self.slots.remove(self.slot) if self.slot is not None else []
-        reason = self._reason(status, starved=starved)
-        end = judge.end(self.slot, jobs, pid=self.child.pid, status=status, reason=reason, said=self._said)
-        self.child = self.slot = self._stop = None
-        self.standing = replace(self.standing, state=SlotState.STOPPED)
-        self._on_end(self, end)
-
-    def _reason(self, status: int, *, starved: bool) -> Reason:
-        return reason_of(
+        reason = reason_of(
             self.state,
             status,
             busy=self.busy,
@@ -339,3 +340,7 @@ class Place:
             limit=Reason(self._sentence.limit.value) if self._sentence is not None else None,
             starved=starved,
         )
+        end = judge.end(self.slot, jobs, pid=self.child.pid, status=status, reason=reason, said=self._said)
+        self.child = self.slot = self._stop = None
+        self.standing = replace(self.standing, state=SlotState.STOPPED)
+        self._on_end(self, end)

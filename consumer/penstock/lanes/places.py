@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import sys
+from collections import Counter
 from collections.abc import Callable, Iterator
 from typing import Any, Final
 
@@ -49,12 +50,20 @@ class Places:
         self._make = make
         self._ends_start = ends_start
         self._all = [make() for _ in range(spec.lane.children)]
-        self.breaker = Breaker(spec.name, self._all, spawn=self._spawn, on_broken=on_broken)
+        self.breaker = Breaker(spec.name, self._wanted, spawn=self._spawn, on_broken=on_broken)
         #: Whether children are left that are to be replaced for another reason than their limits.
         self.restarting = False
 
     def __iter__(self) -> Iterator[Place]:
         return iter(self._all)
+
+    def states(self) -> Counter[str]:
+        """How many are in which state; a ready one is `idle` or `busy`."""
+        states: Counter[str] = Counter()
+        for place in self._all:
+            ready = place.state is SlotState.READY
+            states[("busy" if place.busy else "idle") if ready else place.state.value] += 1
+        return states
 
     def start(self) -> None:
         """Start a child in every place."""
@@ -67,6 +76,30 @@ class Places:
             place.outdate()
         self.restarting = any(place.stale for place in self._all)
 
+    def widen(self) -> None:
+        """Have the child of a shared lane replaced, by `recycle`, if it has not the width that is wanted now."""
+        self.restarting = self.restarting or any(place.stale for place in self._all)
+
+    def resize(self, count: int) -> None:
+        """Have so many places: start children in new ones, or let surplus ones end after the jobs that they have."""
+        standings = {place: place.standing for place in self._wanted()}
+        busy = [place for place in standings if place.busy]
+        for place in supervision.surplus(standings, busy, len(standings) - count):
+            self._dismiss(place)
+        missing = count - len(standings)
+        for place in [place for place in self._all if not place.wanted and place.state is SlotState.STARTING]:
+            if missing > 0:
+                place.wanted = True  # nothing has been said to its child yet
+                missing -= 1
+        for _ in range(missing):
+            self._all.append(self._make())
+            self._spawn(self._all[-1])
+
+    def became_ready(self, place: Place) -> None:
+        """A child is ready; one that was dismissed while it started may go."""
+        if not place.wanted:
+            place.retire()
+
     def recycle(self) -> None:
         """Replace children whose time is up, at most a quarter of them at once."""
         if self._spec.lane.recycle is None and not self.restarting:
@@ -75,8 +108,9 @@ class Places:
         if self._spec.lane.shared:
             self._relieve()
             return
-        room = supervision.replaceable(len(self._all), sum(place.missing for place in self._all))
-        due = sorted((place for place in self._all if place.due), key=lambda place: place.busy)
+        wanted = self._wanted()
+        room = supervision.replaceable(len(wanted), sum(place.missing for place in wanted))
+        due = sorted((place for place in wanted if place.due), key=lambda place: place.busy)
         for place in due[:room]:
             place.retire()
 
@@ -85,10 +119,11 @@ class Places:
 
         `fields` are what the log says of the end.
         """
-        step = supervision.child_ended(place.standing, end.reason, end.status, wanted=place.successor is None)
+        wanted = place.wanted and place.successor is None
+        step = supervision.child_ended(place.standing, end.reason, end.status, wanted=wanted)
         if step.action is Action.LEAVE:
             place.standing = step.standing
-            _log.info("child ended: another has taken over", extra={"event": Event.CHILD_EXITED, **fields})
+            self._say_left(place, end, fields)
             self._remove(place)
         elif step.action is Action.START:
             level, text = _AT_ONCE[end.reason]
@@ -98,6 +133,27 @@ class Places:
             self._spawn(place)
         else:
             self._failed(place, step, fields, boot_error(self._spec, end.said, end.status))
+
+    def _say_left(self, place: Place, end: End, fields: dict[str, Any]) -> None:
+        if place.wanted:
+            _log.info("child ended: another has taken over", extra={"event": Event.CHILD_EXITED, **fields})
+        elif end.reason is Reason.RECYCLED:
+            _log.info("child ended: fewer are wanted", extra={"event": Event.CHILD_EXITED, **fields})
+        else:
+            _log.warning("child died, none follows: fewer are wanted", extra={"event": Event.CHILD_LOST, **fields})
+
+    def _wanted(self) -> list[Place]:
+        return [place for place in self._all if place.wanted]
+
+    def _dismiss(self, place: Place) -> None:
+        """A place is wanted no more; its child finishes what it has."""
+        place.wanted = False
+        self.breaker.left(place)
+        if place.child is None:
+            place.alarm.cancel()
+            self._remove(place)
+        elif place.state is SlotState.READY:
+            place.retire()
 
     def _remove(self, place: Place) -> None:
         self._all.remove(place)

@@ -70,12 +70,12 @@ class Slots:
 
     Args:
         clock: The loop's clock, in seconds.
-        width: How many jobs each child runs at once. Defaults to 1.
+        width: How many jobs each child that is started now is to run at once. Defaults to 1.
     """
 
     def __init__(self, clock: Callable[[], float], width: int = 1) -> None:
         self._clock = clock
-        self._width = width
+        self.width = width
         self._ready: list[Slot] = []
         #: Those that finish what they have and get nothing more.
         self._closed: list[Slot] = []
@@ -118,9 +118,9 @@ class Slots:
                 return delivery
         return None
 
-    def add(self, child: Child) -> Slot:
-        """A child has become ready."""
-        slot = Slot(child, self._width)
+    def add(self, child: Child, width: int | None = None) -> Slot:
+        """A child has become ready that runs so many jobs at once; None: as many as one that is started now."""
+        slot = Slot(child, self.width if width is None else width)
         self._ready.append(slot)
         return slot
 
@@ -149,8 +149,8 @@ class Slots:
         given: set[Child] = set()
         while waiting and ready:
             slot = min(ready, key=_by_expected)
-            if len(slot.jobs) >= self._width and (
-                self._width > 1 or slot.expected_s > AHEAD_S or len(slot.jobs) >= AHEAD_JOBS
+            if len(slot.jobs) >= slot.width and (
+                slot.width > 1 or slot.expected_s > AHEAD_S or len(slot.jobs) >= AHEAD_JOBS
             ):
                 break
             self._assign(slot, waiting.popleft())

@@ -7,15 +7,16 @@ import logging
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from typing import Any, Final
+from typing import Any
 
 from penstock.domain.cancellation import Told, cancelled
 from penstock.domain.delivery import Delivery
 from penstock.domain.outcome import Outcome
 from penstock.domain.supervision import Reason, SlotState
 from penstock.domain.task import QueueSpec
-from penstock.errors import WorkerError
+from penstock.errors import UsageError, WorkerError
 from penstock.lanes.batchslots import BatchSlots
+from penstock.lanes.child import stacks
 from penstock.lanes.end import End
 from penstock.lanes.ending import KILL_S, Ending
 from penstock.lanes.memory import usable
@@ -28,9 +29,6 @@ from penstock.lanes.watch import Watch
 from penstock.wire.registry import CancelStep, Event
 
 _log = logging.getLogger(__name__)
-
-#: Seconds that children have to write down what they do.
-STACK_S: Final = 0.5
 
 
 class Lane:
@@ -65,6 +63,8 @@ class Lane:
     ) -> None:
         self.spec = spec
         self.exits: Counter[str] = Counter()
+        #: How many jobs it is to run at once.
+        self.room = spec.lane.slots
         self._on_outcome = on_outcome
         self._clock = clock
         self._on_unstarted = on_unstarted
@@ -82,6 +82,8 @@ class Lane:
         memory = spec.lane.quarantine_memory or usable() // 2
         alone = self._place(boot, Slots(clock), memory=memory, alone=True)
         self._quarantine = Quarantine(alone, clock=clock, on_unstarted=on_unstarted)
+        #: Whether it has started and is not told to end.
+        self._at_work = False
         self._dispatch_scheduled = False
         self._timed = any(task.timeout_s is not None for task in spec.all()) or bool(
             spec.lane.memory or spec.lane.recycle
@@ -98,7 +100,6 @@ class Lane:
             on_ready=self._became_ready,
             on_outcome=self._ended,
             on_end=self._child_ended,
-            on_blocked=self._blocked,
             memory=memory,
             alone=alone,
         )
@@ -125,6 +126,7 @@ class Lane:
             await asyncio.wait_for(asyncio.shield(self._started), BOOT_TIMEOUT_S + KILL_S)
         except TimeoutError:
             raise WorkerError(f"a child of queue {self.spec.name} neither starts nor can be killed") from None
+        self._at_work = True
         self._watch.begin()
 
     def take_waiting(self) -> list[Delivery]:
@@ -151,16 +153,47 @@ class Lane:
         self._places.restart()
         self._watch.begin()
 
+    def resize(self, slots: int) -> None:
+        """Run up to `slots` jobs at once, until it is resized again; a lane that is started anew has what is declared.
+
+        A lane with a child for each slot starts more, or has the surplus ones end after the jobs that they have. The
+        child of a shared lane is replaced by one of the new width, which is ready before the old one takes no more.
+
+        Raises:
+            UsageError: The lane cannot have so many, or it starts or ends just now.
+        """
+        lane = self.spec.lane.resized(slots)
+        if not self._at_work or self._ending.begun:
+            raise UsageError("its children start or end just now")
+        self.room = lane.slots
+        if lane.shared:
+            self._slots.width = lane.width
+            self._places.widen()
+            self._watch.begin()
+        else:
+            self._places.resize(lane.children)
+
+    @property
+    def pids(self) -> list[int]:
+        """The processes of its children."""
+        return [place.child.pid for place in self._all_places() if place.child is not None]
+
+    @property
+    def giving_way(self) -> bool:
+        """Whether a child is about to be killed."""
+        return any(place.sentenced for place in self._all_places())
+
+    def give_way(self, pid: int, why: str) -> None:
+        """Have the child with this process end, because memory is short for all; its jobs have lost it."""
+        for place in self._all_places():
+            if place.child is not None and place.child.pid == pid:
+                place.give_way(why)
+        self._watch.begin()
+
     async def stacks(self) -> dict[int, str]:
         """What every child does now, by process id: the stacks of its threads. Those that do not tell are left out."""
         children = [place.child for place in self._all_places() if place.child is not None and not place.sentenced]
-        for child in children:
-            child.ask_stack()
-        await asyncio.sleep(STACK_S)
-        told = {child.pid: stack for child in children if (stack := child.stack()) is not None}
-        for child in children:
-            child.forget_stack()
-        return told
+        return await stacks(children)
 
     def kill(self) -> None:
         """End all children at once, whatever they do; nothing is reported any more."""
@@ -225,10 +258,7 @@ class Lane:
 
         A child in quarantine counts as `quarantine`, whatever it does: it takes no other job.
         """
-        states: Counter[str] = Counter()
-        for place in self._places:
-            ready = place.state is SlotState.READY
-            states[("busy" if place.busy else "idle") if ready else place.state.value] += 1
+        states = self._places.states()
         if self._quarantine.place.child is not None:
             states["quarantine"] += 1
         return states
@@ -254,7 +284,9 @@ class Lane:
         _log.info("child ready", extra={"event": Event.CHILD_STARTED, **fields})
         if alone:
             self._quarantine.became_ready()
-        elif not self._started.done() and all(p.state is SlotState.READY for p in self._places):
+            return
+        self._places.became_ready(place)
+        if not self._started.done() and all(p.state is SlotState.READY for p in self._places):
             self._started.set_result(None)
 
     def _ended(self, delivery: Delivery, outcome: Outcome) -> None:
@@ -263,15 +295,6 @@ class Lane:
         else:
             self._places.breaker.a_job_ended()
         self._on_outcome(delivery, outcome)
-
-    def _blocked(self, place: Place, delivery: Delivery | None, seconds: float, stack: str) -> None:
-        assert place.child is not None
-        who = delivery.task if delivery else "something"
-        text = f"{who} has blocked the event loop for {seconds:.1f} s: no other job of this child goes on meanwhile"
-        fields = {"queue": self.spec.name, "pid": place.child.pid, "traceback": stack}
-        if delivery is not None:
-            fields |= {"job_id": delivery.job_id, "task": delivery.task}
-        _log.warning(text, extra={"event": Event.CHILD_BLOCKED, **fields})
 
     def _child_ended(self, place: Place, end: End) -> None:
         for delivery, outcome in end.outcomes:
@@ -312,7 +335,7 @@ class Lane:
 
     def _is_watched(self) -> bool:
         """Whether there may be a job with a limit, or a child that is to be replaced."""
-        return self._timed or bool(self._quarantine.in_progress) or self._places.restarting
+        return self._timed or bool(self._quarantine.in_progress) or self._places.restarting or self.giving_way
 
     def _look(self, lost_s: float, weigh: bool) -> bool:
         """Hold the running jobs against their limits; they have not run while the parent stood still."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from penstock.domain.delivery import Delivery
 from penstock.domain.outcome import Evidence, Outcome
 from penstock.domain.supervision import Reason
@@ -86,7 +88,7 @@ class Judge:
             elif number in self._sentence.numbers and slot.together:
                 apart.append(delivery)
             elif number in self._sentence.numbers:
-                judged = self._sentenced(self._sentence.limit, delivery, run_s)
+                judged = self._sentenced(self._sentence, delivery, run_s)
                 outcomes.append((delivery, self._cancelling.ended(number, delivery, judged)))
             elif slot.width > 1 and not slot.together:
                 begun.append(delivery)
@@ -97,10 +99,13 @@ class Judge:
         jobs = [(number, job.delivery) for number, job in slot.jobs.items() if number in self._cancelling]
         return [(delivery, self._cancelling.unstarted(number, delivery)) for number, delivery in jobs]
 
-    def _sentenced(self, limit: Limit, delivery: Delivery, run_s: float) -> Outcome:
-        if limit is Limit.CANCEL:
+    def _sentenced(self, sentence: Sentence, delivery: Delivery, run_s: float) -> Outcome:
+        if sentence.limit is Limit.CANCEL:
             return child_lost(delivery, self._evidence, run_s=run_s)
-        if limit is Limit.MEMORY:
+        if sentence.why is not None:
+            evidence = replace(self._evidence, exit=f"{self._evidence.exit}: {sentence.why}")
+            return child_lost(delivery, evidence, run_s=run_s)
+        if sentence.limit is Limit.MEMORY:
             return above_memory(delivery, self._evidence, run_s=run_s, limit=self._memory or 0)
         task = self._spec.find(delivery.task, delivery.version)
         assert task is not None

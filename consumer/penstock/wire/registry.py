@@ -62,6 +62,7 @@ HEADER_ORDER: Final = "x-order"
 HEADER_QUEUE: Final = "x-queue"
 HEADER_SEQ: Final = "x-seq"
 HEADER_CREDIT: Final = "x-credit"
+HEADER_SLOTS: Final = "x-slots"
 HEADER_TRACEPARENT: Final = "traceparent"
 HEADER_TRACESTATE: Final = "tracestate"
 MAX_BODY_BYTES: Final = 1048576
@@ -84,6 +85,7 @@ BLOB_TTL_MS: Final = 604800000
 BLOB_GRACE_MS: Final = 300000
 BLOB_SETTLED_MS: Final = 60000
 COMPRESS_FROM_BYTES: Final = 8192
+MAX_SLOTS: Final = 1024
 CANCEL_GRACE_MS: Final = 2000
 CANCELS_REMEMBERED: Final = 4096
 CANCEL_MEMORY_MS: Final = 3900000
@@ -120,6 +122,7 @@ class Order(StrEnum):
     RESUME = "resume"
     RESTART = "restart"
     STACKS = "stacks"
+    RESIZE = "resize"
 
 
 class ErrorCode(StrEnum):
@@ -165,6 +168,9 @@ class Event(StrEnum):
 
     WORKER_STARTING = "worker.starting"
     WORKER_RESTARTING = "worker.restarting"
+    LANE_RESIZED = "lane.resized"
+    LANE_NOT_RESIZED = "lane.not_resized"
+    WORKER_MEMORY_FULL = "worker.memory_full"
     WORKER_READY = "worker.ready"
     WORKER_DRAINING = "worker.draining"
     WORKER_STOPPED = "worker.stopped"
@@ -507,6 +513,13 @@ METRICS: Final = (
         type="gauge",
         labels=("queue",),
         meaning="Jobs taken from the broker and not yet settled.",
+    ),
+    MetricRow(
+        buckets=(),
+        name="penstock_room",
+        type="gauge",
+        labels=("queue",),
+        meaning="How many jobs of a queue a worker runs at once: as declared, or as it was resized.",
     ),
     MetricRow(
         buckets=(),

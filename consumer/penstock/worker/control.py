@@ -10,11 +10,12 @@ from penstock.broker import messages
 from penstock.broker.ports import Publisher
 from penstock.domain.cancellation import Told
 from penstock.domain.topology import Topology
-from penstock.wire.headers import is_job_id, is_reply_to, str_header
+from penstock.wire.headers import int_header, is_job_id, is_reply_to, str_header
 from penstock.wire.registry import (
     HEADER_JOB,
     HEADER_ORDER,
     HEADER_QUEUE,
+    HEADER_SLOTS,
     HEADER_WORKER,
     TYPE_CANCEL,
     TYPE_ORDER,
@@ -56,7 +57,7 @@ class Control:
         queues: Sequence[Cancellable],
         cancels: Cancels,
         in_hand: InHand,
-        orders: Callable[[Order, str | None, Callable[[bytes], None]], None],
+        orders: Callable[[Order, str | None, int | None, Callable[[bytes], None]], None],
         publisher: Publisher,
         topology: Topology,
         *,
@@ -92,16 +93,17 @@ class Control:
         if cancels and job_id is not None:
             self._cancel(job_id, reply_to if answered else None)
         elif order is not None and str_header(headers, HEADER_WORKER) in (None, self._worker):
-            self._order(order, str_header(headers, HEADER_QUEUE), reply_to if answered else None)
+            slots = int_header(headers, HEADER_SLOTS)
+            self._order(order, str_header(headers, HEADER_QUEUE), slots, reply_to if answered else None)
 
-    def _order(self, order: Order, queue: str | None, reply_to: str | None) -> None:
+    def _order(self, order: Order, queue: str | None, slots: int | None, reply_to: str | None) -> None:
         def done(body: bytes) -> None:
             if reply_to is not None:
                 self._publisher.publish(
                     self._replies, reply_to, messages.status(worker=self._worker), body, lambda _: None
                 )
 
-        self._orders(order, queue, done)
+        self._orders(order, queue, slots, done)
 
     def _cancel(self, job_id: str, reply_to: str | None) -> None:
         def told(step: CancelStep) -> None:

@@ -27,6 +27,7 @@ def register(metrics: Metrics, queues: Sequence[ServedQueue], broker: Broker, st
     read("penstock_build_info", lambda: {(__version__,): 1.0})
     read("penstock_jobs_in_progress", each_queue(lambda queue: queue.lane.in_progress))
     read("penstock_intake_paused", each_queue(lambda queue: queue.paused))
+    read("penstock_room", each_queue(lambda queue: queue.lane.room))
     read("penstock_slots", each_count(lambda queue: queue.lane.states()))
     read("penstock_child_exits_total", each_count(lambda queue: queue.lane.exits))
     read("penstock_amqp_connection_up", each_connection(lambda state: state.up))

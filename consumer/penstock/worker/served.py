@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Any
 
 from penstock.broker.ports import Broker
@@ -11,11 +12,12 @@ from penstock.domain.lane import MAX_PREFETCH, PREFETCH_PER_SLOT, is_short
 from penstock.domain.outcome import Outcome
 from penstock.domain.task import QueueSpec
 from penstock.domain.topology import Topology
-from penstock.errors import WorkerError
+from penstock.errors import UsageError, WorkerError
 from penstock.lanes.supervisor import Lane
 from penstock.results.ports import ResultStore
 from penstock.settings import WorkerSettings
 from penstock.telemetry.metrics import Metrics
+from penstock.wire.registry import Event
 from penstock.worker.cancels import Cancels
 from penstock.worker.claims import Claims
 from penstock.worker.drain import Tally
@@ -24,6 +26,8 @@ from penstock.worker.intake import Intake
 from penstock.worker.pipeline import Pipeline
 from penstock.worker.settlement import Settlement
 from penstock.worker.shutdown import Shutdown
+
+_log = logging.getLogger(__name__)
 
 
 class ServedQueue:
@@ -79,8 +83,7 @@ class ServedQueue:
             on_broken=lambda why: shutdown.fail(WorkerError(why)) if settings.on_broken == "exit" else None,
         )
         self.pipeline = Pipeline(spec, intake, self.lane, settlement, store, claims, in_hand, cancels, metrics)
-        batch = max((task.batch.size for task in spec.all() if task.batch), default=1)
-        self._prefetch = min(PREFETCH_PER_SLOT * spec.lane.slots * batch, MAX_PREFETCH)
+        self._prefetch = self._prefetch_for(spec.lane.slots)
         self.consumer = broker.consumer(
             topology.work_queue(spec.name), prefetch=self._prefetch, on_message=self._arrived
         )
@@ -117,6 +120,28 @@ class ServedQueue:
         passed_on = self.pipeline.postponed - self._postponed
         self._postponed = self.pipeline.postponed
         self.consumer.boost(self._short or passed_on >= self._prefetch)
+
+    def resize(self, slots: int, *, by: str) -> str | None:
+        """Run up to so many jobs at once, and ask for as many as that wants; returns why not, None when it is done.
+
+        `by` is what the log says of who wants it.
+        """
+        fields: dict[str, Any] = {"queue": self.spec.name, "slots": slots, "before": self.lane.room, "by": by}
+        try:
+            self.lane.resize(slots)
+        except UsageError as error:
+            refusal = {**fields, "event": Event.LANE_NOT_RESIZED, "reason": str(error)}
+            _log.warning("the lane is not resized", extra=refusal)
+            return str(error)
+        self._prefetch = self._prefetch_for(slots)
+        self.consumer.resize(self._prefetch)
+        _log.info("the lane is resized", extra={**fields, "event": Event.LANE_RESIZED})
+        return None
+
+    def _prefetch_for(self, slots: int) -> int:
+        """How many jobs are asked for: those that run and as many again, each call for many being for so many."""
+        batch = max((task.batch.size for task in self.spec.all() if task.batch), default=1)
+        return min(PREFETCH_PER_SLOT * slots * batch, MAX_PREFETCH)
 
     @property
     def trouble(self) -> str | None:

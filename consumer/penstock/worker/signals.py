@@ -3,6 +3,7 @@
 SIGTERM, SIGINT    drain and stop; the second one is fast
 SIGHUP             replace every child in its turn: new code, no job is cut off
 SIGUSR1            the stacks of all children, to the log
+SIGTTIN, SIGTTOU   a slot more, or one less, for every queue that can have it; until the worker ends
 """
 
 from __future__ import annotations
@@ -41,6 +42,8 @@ class Signals:
             **dict.fromkeys(STOP, self._shutdown.request),
             signal.SIGHUP: self._restart,
             signal.SIGUSR1: self._tell,
+            signal.SIGTTIN: lambda: self._resize(1, "SIGTTIN"),
+            signal.SIGTTOU: lambda: self._resize(-1, "SIGTTOU"),
         }
         loop = asyncio.get_running_loop()
         for number, handler in handlers.items():
@@ -50,6 +53,10 @@ class Signals:
         _log.info("children are replaced one after the other", extra={"event": Event.WORKER_RESTARTING})
         for queue in self._queues:
             queue.lane.restart()
+
+    def _resize(self, more: int, by: str) -> None:
+        for queue in self._queues:
+            queue.resize(queue.lane.room + more, by=by)
 
     def _tell(self) -> None:
         if self._telling is None or self._telling.done():

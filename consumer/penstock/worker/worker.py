@@ -13,6 +13,7 @@ from penstock.domain.task import QueueSpec
 from penstock.domain.topology import Topology
 from penstock.errors import WorkerError
 from penstock.lanes.catalog import describe
+from penstock.lanes.memory import Container
 from penstock.results.ports import ResultStore
 from penstock.results.redis import RedisResults
 from penstock.settings import WorkerSettings
@@ -23,6 +24,7 @@ from penstock.worker.cancels import Cancels
 from penstock.worker.claims import Claims
 from penstock.worker.control import Control
 from penstock.worker.drain import Drain
+from penstock.worker.guard import MemoryGuard
 from penstock.worker.health import HealthServer
 from penstock.worker.in_hand import InHand
 from penstock.worker.orders import Orders
@@ -102,6 +104,7 @@ class Worker:
         self._listener = self._listen()
         self._readiness = Readiness(self.queues, broker, store, self.shutdown)
         self._pause = IntakePause(self.queues, self._readiness.unsettleable)
+        self._guard = MemoryGuard(self.queues, Container().read)
         self._health = HealthServer(self._readiness.not_ready, self._metrics.page)
         readings.register(self._metrics, self.queues, broker, store)
 
@@ -224,6 +227,7 @@ class Worker:
         asyncio.get_running_loop().call_later(_LOOK_S, self._look)
         for queue in self.queues:
             queue.adjust()
+        self._guard.look()
         self._pause.look()
 
     async def drain(self) -> Exit:

@@ -137,6 +137,9 @@ const HeaderSeq = "x-seq"
 // HeaderCredit (int64): On credit: how many items of the start the worker may have sent in all; -1: nobody reads them.
 const HeaderCredit = "x-credit"
 
+// HeaderSlots (int64): On a command of an operator to resize: how many jobs of the queue are to run at once, 1 to MAX_SLOTS.
+const HeaderSlots = "x-slots"
+
 // HeaderTraceparent (str): W3C trace context.
 const HeaderTraceparent = "traceparent"
 
@@ -292,6 +295,9 @@ const BlobSettledMs = 60000
 
 // CompressFromBytes is a limit in bytes: Shortest body that a writer compresses.
 const CompressFromBytes = 8192
+
+// MaxSlots is a limit in slots: Most slots that an order can give a queue at one worker.
+const MaxSlots = 1024
 
 // CancelGraceMs is a limit in ms: What a running job has to end by itself once it is told to stop, before its child is killed.
 const CancelGraceMs = 2000

@@ -164,7 +164,7 @@ JOB = ["q.step", JOB_ID, 1, None, None, 10_000, 0]
 
 
 def boot(target: str) -> bytes:
-    return pack(Kind.BOOT, 0, [target, "worker-1", 1024 * 1024, "contracts/tasks", 4 * 1024 * 1024])
+    return pack(Kind.BOOT, 0, [target, "worker-1", 1024 * 1024, "contracts/tasks", 4 * 1024 * 1024, 1])
 
 
 def job(action: str) -> bytes:
@@ -368,7 +368,7 @@ def test_a_child_does_not_outlive_its_parent(here: Path) -> None:
         "    ready = asyncio.Event()\n"
         "    child = Child(['run'], python=None, on_frames=lambda _: ready.set(), on_exit=print)\n"
         "    child.start()\n"
-        "    child.send(pack(Kind.BOOT, 0, ['runnable:q', 'w', 4096, 'contracts/tasks', 4096]))\n"
+        "    child.send(pack(Kind.BOOT, 0, ['runnable:q', 'w', 4096, 'contracts/tasks', 4096, 1]))\n"
         "    child.flush()\n"
         "    await ready.wait()\n"
         "    print(child.pid, flush=True)\n"

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from penstock.lanes.memory import oom_kills, resident, usable
+from penstock.domain.crowding import Reading
+from penstock.lanes.memory import Container, oom_kills, resident, sessions, usable
 
 PHYSICAL = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
 MIB = 1024 * 1024
@@ -101,3 +102,71 @@ def test_what_the_system_has_killed_for_memory_is_known(
 
 def test_where_there_are_no_control_groups_nothing_is_known(tmp_path: Path) -> None:
     assert oom_kills(tmp_path, tmp_path) == 0
+
+
+# ── a container ─────────────────────────────────────────────────────────────────────────────────────
+
+
+def container(root: Path, membership: str, files: dict[str, str]) -> Container:
+    """A container as these control groups make it."""
+    machine(root, membership, files)
+    return Container(root / "proc", root / "cgroup")
+
+
+@pytest.mark.parametrize("cached", [0, 100])
+def test_a_container_tells_what_it_uses_without_the_files_that_can_be_dropped(tmp_path: Path, cached: int) -> None:
+    # v2, where the narrowest group is not the closest: the closest with a limit counts
+    modern = container(
+        tmp_path / "modern",
+        "0::/pods/worker/leaf\n",
+        {
+            "pods/worker/leaf/memory.max": "max",
+            "pods/worker/memory.max": str(300 * MIB),
+            "pods/worker/memory.current": str(290 * MIB),
+            "pods/worker/memory.stat": f"anon 5\ninactive_file {cached * MIB}\nactive_file {MIB}",
+            "pods/memory.max": str(250 * MIB),
+        },
+    )
+    assert modern.read() == Reading((289 - cached) * MIB, 300 * MIB)
+
+    # v1
+    old = container(
+        tmp_path / "old",
+        "3:memory:/docker/1f\n0::/\n",
+        {
+            "memory/memory.limit_in_bytes": str(300 * MIB),
+            "memory/memory.usage_in_bytes": str(290 * MIB),
+            "memory/memory.stat": f"cache 5\ntotal_inactive_file {cached * MIB}\ntotal_active_file {MIB}",
+        },
+    )
+    assert old.read() == Reading((289 - cached) * MIB, 300 * MIB)
+
+
+def test_a_container_with_room_is_not_asked_for_its_files(tmp_path: Path) -> None:
+    made = container(
+        tmp_path, "0::/\n", {"memory.max": str(300 * MIB), "memory.current": str(200 * MIB), "memory.stat": "?"}
+    )
+    assert made.read() == Reading(200 * MIB, 300 * MIB)
+
+
+@pytest.mark.parametrize(
+    "files",
+    [
+        {},
+        {"memory.max": "max", "memory.current": "1", "memory.stat": ""},
+        {"memory.max": str(2 * PHYSICAL), "memory.current": "1", "memory.stat": ""},
+        {"memory.max": str(300 * MIB)},
+        {"memory.max": str(300 * MIB), "memory.current": "many", "memory.stat": ""},
+        {"memory.max": str(300 * MIB), "memory.current": str(299 * MIB)},
+    ],
+)
+def test_without_a_limit_or_a_number_there_is_no_reading(tmp_path: Path, files: dict[str, str]) -> None:
+    assert container(tmp_path, "0::/\n", files).read() is None
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells")
+def test_a_session_that_nobody_leads_weighs_nothing_and_ours_does() -> None:
+    ours = os.getsid(0)
+    sizes = sessions([ours, 2**22 + 1])
+    assert sizes[2**22 + 1] == 0
+    assert sizes[ours] >= (resident(os.getpid()) or 0) * 0.5

@@ -104,7 +104,6 @@ class Stage:
             on_ready=lambda _: None,
             on_outcome=self._note,
             on_end=lambda _, end: self.ends.append(end),
-            on_blocked=lambda *_: None,
             memory=memory,
             alone=memory is not None,
         )
@@ -385,7 +384,7 @@ def test_a_running_job_is_named_and_interrupted_and_its_failure_is_the_cancellat
         stage.answer(OutcomeKind.RAISED)
         assert stage.outcomes == [(1, OutcomeKind.CANCELLED)]
         assert stage.steps == ["1 exception"]
-        assert stage.place.failures == 0
+        assert stage.place.standing.failures == 0
 
     on_stage(test)
 

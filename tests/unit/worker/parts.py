@@ -29,6 +29,7 @@ class FakeLane:
 
     def __init__(self) -> None:
         self.in_progress = 3
+        self.room = 2
         self.exits = Counter({"crash": 1})
         self.counts = Counter({"idle": 2})
         self.hurried = False

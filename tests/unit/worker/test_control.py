@@ -156,12 +156,20 @@ def order(bench: Bench, what: str = "pause", **changes: Any) -> None:
 def test_an_order_is_carried_out_and_answered() -> None:
     bench = Bench()
     order(bench, headers={"x-queue": "stats"})
-    ((what, queue, done),) = bench.orders
-    assert (what, queue) == ("pause", "stats")
+    ((what, queue, slots, done),) = bench.orders
+    assert (what, queue, slots) == ("pause", "stats", None)
     done(b"status")
     (message,) = bench.publisher.messages
     assert (message.exchange, message.key, message.body) == ("penstock.replies", "shop.cli-1", b"status")
     assert (message.properties.type, message.headers["x-worker"]) == ("status.v1", "shop.worker-1")
+
+
+@pytest.mark.parametrize(("said", "slots"), [(3, 3), (0, 0), ("3", None), (True, None), (None, None)])
+def test_an_order_to_resize_comes_with_a_number_or_with_none(said: object, slots: int | None) -> None:
+    bench = Bench()
+    order(bench, "resize", headers={"x-queue": "stats", "x-slots": said})
+    ((what, _, found, _),) = bench.orders
+    assert (what, found) == ("resize", slots)
 
 
 def test_an_order_to_one_worker_is_for_no_other() -> None:
@@ -184,6 +192,6 @@ def test_under_strict_an_order_names_its_sender_and_only_he_is_answered() -> Non
     order(bench, user_id=None)
     assert bench.orders == []
     order(bench, reply_to="other.cli-1")
-    ((_, _, done),) = bench.orders
+    ((*_, done),) = bench.orders
     done(b"status")
     assert bench.publisher.messages == []

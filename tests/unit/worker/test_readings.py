@@ -27,6 +27,7 @@ def test_the_page_shows_the_parts_as_they_are() -> None:
     for line in (
         'penstock_jobs_in_progress{queue="stats"} 3.0',
         'penstock_intake_paused{queue="stats"} 0.0',
+        'penstock_room{queue="stats"} 2.0',
         'penstock_slots{queue="stats",state="idle"} 2.0',
         'penstock_child_exits_total{queue="stats",reason="crash"} 1.0',
         'penstock_amqp_connection_up{connection="consume"} 1.0',

@@ -13,6 +13,7 @@ from penstock.domain.batch import Batch
 from penstock.domain.delivery import Delivery
 from penstock.domain.task import QueueSpec
 from penstock.domain.topology import Topology
+from penstock.errors import UsageError
 from penstock.settings import WorkerSettings
 from penstock.worker.cancels import Cancels
 from penstock.worker.drain import Tally
@@ -50,6 +51,34 @@ def test_a_worker_asks_for_as_many_jobs_as_run_and_as_many_again(slots: int, siz
 
     # Then that many are asked for
     assert asked == [prefetch]
+
+
+@pytest.mark.parametrize("size", [None, 8])
+def test_a_queue_that_is_resized_asks_for_as_many_jobs_as_that_wants(size: int | None) -> None:
+    # Given a queue that is served, with a lane that can be resized
+    prefetches: list[int] = []
+    queue = make_queue(make_task(batch=Batch(size=size) if size else None), slots=2)
+    served = serve(queue, Desk(Topology("penstock")), lambda *_, **__: SimpleNamespace(resize=prefetches.append))
+    served.lane = cast("Any", lane := ResizableLane())
+
+    # When it is resized, then the prefetch follows
+    assert served.resize(5, by="order") is None
+    assert (lane.room, prefetches) == (5, [2 * 5 * (size or 1)])
+
+    # And a lane that cannot be says why, and the prefetch stays
+    assert served.resize(1025, by="order") == "no"
+    assert len(prefetches) == 1
+
+
+class ResizableLane:
+    """A lane of at most 1024 slots."""
+
+    room = 2
+
+    def resize(self, slots: int) -> None:
+        if slots > 1024:
+            raise UsageError("no")
+        self.room = slots
 
 
 def serve(queue: QueueSpec, desk: Desk, consumer: Callable[..., Any]) -> ServedQueue:

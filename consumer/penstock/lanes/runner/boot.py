@@ -39,7 +39,7 @@ def load(target: str) -> Queue:
     return queue
 
 
-def boot(target: str, worker: str, max_body_bytes: int, contracts: str, max_blob_bytes: int) -> Executor:
+def boot(target: str, worker: str, max_body_bytes: int, contracts: str, max_blob_bytes: int, width: int) -> Executor:
     """Import the queue and warm it up, in a child that is to run it; the arguments are those of a BOOT frame.
 
     Raises:
@@ -49,18 +49,30 @@ def boot(target: str, worker: str, max_body_bytes: int, contracts: str, max_blob
     for hook in queue.startup_hooks:
         hook()
     return Executor(
-        queue, Library(contracts), worker=worker, max_body_bytes=max_body_bytes, max_blob_bytes=max_blob_bytes
+        queue,
+        Library(contracts),
+        worker=worker,
+        max_body_bytes=max_body_bytes,
+        max_blob_bytes=max_blob_bytes,
+        width=width,
     )
 
 
-async def boot_async(target: str, worker: str, max_body_bytes: int, contracts: str, max_blob_bytes: int) -> Executor:
+async def boot_async(
+    target: str, worker: str, max_body_bytes: int, contracts: str, max_blob_bytes: int, width: int
+) -> Executor:
     """As `boot`, for start-up hooks that may be coroutine functions."""
     queue = load(target)
     for hook in queue.startup_hooks:
         if inspect.isawaitable(waiting := hook()):
             await waiting
     return Executor(
-        queue, Library(contracts), worker=worker, max_body_bytes=max_body_bytes, max_blob_bytes=max_blob_bytes
+        queue,
+        Library(contracts),
+        worker=worker,
+        max_body_bytes=max_body_bytes,
+        max_blob_bytes=max_blob_bytes,
+        width=width,
     )
 
 

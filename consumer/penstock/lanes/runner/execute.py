@@ -188,10 +188,18 @@ class Executor:
         worker: The worker's name, written into results.
         max_body_bytes: Longest body that comes and goes in a frame.
         max_blob_bytes: Longest body that comes and goes as a file. Defaults to that of a frame.
+        width: How many jobs the child runs at once. Defaults to 1.
     """
 
     def __init__(
-        self, queue: Queue, library: Library, *, worker: str, max_body_bytes: int, max_blob_bytes: int = 0
+        self,
+        queue: Queue,
+        library: Library,
+        *,
+        worker: str,
+        max_body_bytes: int,
+        max_blob_bytes: int = 0,
+        width: int = 1,
     ) -> None:
         self._tasks = queue.tasks
         self._shutdown_hooks = queue.shutdown_hooks[::-1]
@@ -203,7 +211,7 @@ class Executor:
         #: Whether a task of the queue runs several jobs in one call.
         self.batches = any(task.batch for versions in queue.tasks.values() for task in versions.values())
         #: How many jobs the child runs at once.
-        self.width = queue.lane.width
+        self.width = width
         self._worker = worker
         self._max_body_bytes = max_body_bytes
         self._max_blob_bytes = max_blob_bytes or max_body_bytes
