@@ -8,6 +8,7 @@ from __future__ import annotations
 from importlib.metadata import version as _version
 
 from penstock.domain.batch import Batch
+from penstock.domain.confine import Confine
 from penstock.domain.context import Cancelled, CurrentJob, SoftTimeoutError, current_job
 from penstock.domain.lane import Async, Commands, Processes, Serial, Threads
 from penstock.domain.limits import Limits
@@ -32,6 +33,7 @@ __all__ = [
     "Async",
     "Batch",
     "Commands",
+    "Confine",
     "Limits",
     "Processes",
     "Queue",

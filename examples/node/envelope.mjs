@@ -54,7 +54,9 @@ function decodeEnvelope(kind, body, maxBytes) {
   const [needed, ignored] = { ok: ["result", "error"], error: ["error", "result"] }[fields.status] ?? [];
   if (needed && !(needed in fields)) throw wrong(`${needed} is missing`);
   if (ignored) delete fields[ignored];
-  return known(SCHEMA[kind], fields, kind);
+  const read = known(SCHEMA[kind], fields, kind);
+  if (read.status === "error") delete read.items;
+  return read;
 }
 
 const GZIP_HEADER = 10;

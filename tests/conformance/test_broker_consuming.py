@@ -91,6 +91,76 @@ def test_a_consumer_has_no_more_in_hand_than_its_prefetch(play: Play) -> None:
     play(test)
 
 
+def test_a_larger_prefetch_brings_more_and_what_is_in_hand_stays_there(play: Play) -> None:
+    async def test(stage: Stage) -> None:
+        # Given a consumer whose prefetch is used up, and jobs that wait
+        consumer = await stage.consume(prefetch=2)
+        stage.enqueue(*(b"%d" % number for number in range(20)))
+        await stage.arrived(2)
+
+        # When it may have more, then so many more arrive, none of them twice
+        consumer.resize(5)
+        await stage.arrived(7)
+        await until(lambda: consumer.consuming)
+        assert len(set(stage.bodies)) == 7
+
+        # And the rest comes when all of them are settled on their channel, whichever consumer brought them
+        for number in range(20):
+            (await stage.arrived(number + 1)).ack()
+        assert len(set(stage.bodies)) == len(stage.bodies) == 20
+        assert not any(arrival.method.redelivered for arrival in stage.arrivals)
+
+    play(test)
+
+
+def test_a_smaller_prefetch_brings_nothing_before_what_is_in_hand_fits_it(play: Play) -> None:
+    async def test(stage: Stage) -> None:
+        # Given a consumer with four jobs in hand, and jobs that wait
+        consumer = await stage.consume(prefetch=4)
+        stage.enqueue(*(b"%d" % number for number in range(12)))
+        await stage.arrived(4)
+
+        # When it may have two
+        consumer.resize(2)
+        assert not consumer.consuming
+        assert consumer.trouble == "what is at hand is settled first"
+
+        # Then nothing more arrives until two are settled
+        stage.arrivals[0].ack()
+        stage.arrivals[1].ack()
+        await until(lambda: consumer.consuming)
+        await stage.arrived(6)
+
+        # And from then on there are two at a time, each of the jobs once
+        for arrival in stage.arrivals[2:6]:
+            arrival.ack()
+        consumer.flush()
+        await stage.arrived(8)
+        await until(lambda: stage.rig.ready(stage.work) == 4)
+        assert len(set(stage.bodies)) == len(stage.bodies) == 8
+        assert not any(arrival.method.redelivered for arrival in stage.arrivals)
+
+    play(test)
+
+
+def test_a_prefetch_that_changes_in_a_pause_holds_after_it(play: Play) -> None:
+    async def test(stage: Stage) -> None:
+        # Given a paused consumer with a job in hand
+        consumer = await stage.consume(prefetch=1)
+        stage.enqueue(*(b"%d" % number for number in range(6)))
+        await stage.arrived(1)
+        consumer.pause("the store is away")
+
+        # When its prefetch changes, then it stays paused, and goes on with that
+        consumer.resize(3)
+        assert consumer.trouble == "paused: the store is away"
+        consumer.resume()
+        await stage.arrived(4)
+        await until(lambda: stage.rig.ready(stage.work) == 2)
+
+    play(test)
+
+
 def test_a_boost_takes_many_more_and_its_end_takes_no_more(play: Play) -> None:
     async def test(stage: Stage) -> None:
         # Given a consumer that is boosted, twice

@@ -13,6 +13,7 @@ PUBLIC = [
     "Cancelled",
     "CatalogError",
     "Commands",
+    "Confine",
     "ContractError",
     "CurrentJob",
     "DataError",

@@ -176,6 +176,19 @@ class Consumer:
             self._cancel(self._boost_tag)
             self._boost_tag = None
 
+    def resize(self, prefetch: int) -> None:
+        """Have at most so many jobs in hand from now on; a boost ends, and nothing that is in hand is harmed.
+
+        A new consumer takes over on the same channel, so that what the old one has brought can be settled; what is on
+        its way to that one still arrives. While more than the new prefetch is in hand, none is asked for.
+        """
+        if prefetch == self._prefetch:
+            return
+        self._prefetch = prefetch
+        if self._tags:
+            self._cancel_all()
+            self._start()
+
     def pause(self, why: str) -> None:
         """Ask for no more jobs until `resume`; those at hand can still be settled. Pausing twice is fine.
 

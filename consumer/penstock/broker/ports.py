@@ -57,6 +57,13 @@ class Consumer(Protocol):
         """Add or remove the large prefetch for short jobs."""
         ...
 
+    def resize(self, prefetch: int) -> None:
+        """Have at most so many jobs in hand from now on; a boost ends, and nothing that is in hand is harmed.
+
+        While more than that is in hand, none is asked for.
+        """
+        ...
+
     def pause(self, why: str) -> None:
         """Ask for no more jobs until `resume`; those at hand can still be settled. Pausing twice is fine."""
         ...

@@ -74,6 +74,12 @@ _RESULT: Final = {
         "started_at": _TIME,
         "finished_at": _TIME,
         "worker": {"type": "string", "description": "Name of the worker that answered."},
+        "items": {
+            "type": "integer",
+            "minimum": 0,
+            "maximum": 2**31 - 1,
+            "description": "How many items the task has yielded; absent: it yields none.",
+        },
     },
     "required": ["v", "kind", "job_id", "task", "tv", "status", "attempt", "finished_at", "worker"],
 }

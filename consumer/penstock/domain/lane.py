@@ -1,4 +1,4 @@
-"""How a queue's jobs run, and the numbers by which a lane is filled and its children are replaced."""
+"""How a queue's jobs run, and the numbers by which a lane is filled."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Final
 
+from penstock.domain.confine import Confine
 from penstock.domain.recycle import Recycle
 from penstock.errors import DeclarationError
 
@@ -37,9 +38,11 @@ class LaneSpec:
             killed a child before; above it its child is killed. Counted without processes that the job starts, and
             on Linux only. Defaults to half of the memory that the worker may use (its container's limit, or the
             machine's memory).
+        confine: What the children may have of the machine: cores, files, the network. Defaults to None: what the worker
+            may. The child that describes the queue to the worker, at its start, is not confined.
 
     Raises:
-        DeclarationError: `slots`, `memory` or `quarantine_memory` is below 1.
+        DeclarationError: `slots`, `memory` or `quarantine_memory` is below 1, or `confine` is no Confine.
     """
 
     #: Its name in the catalog; "": this is no kind of lane.
@@ -52,6 +55,7 @@ class LaneSpec:
     quarantine_memory: int | None = None
     memory: int | None = None
     recycle: Recycle | None = None
+    confine: Confine | None = None
 
     def __post_init__(self) -> None:
         """Check the numbers."""
@@ -63,6 +67,8 @@ class LaneSpec:
         for what, limit in (("memory", self.memory), ("quarantine_memory", self.quarantine_memory)):
             if limit is not None and limit < 1:
                 raise DeclarationError(f"{name}: {what} must be at least 1, not {limit}")
+        if not isinstance(self.confine, Confine | None):
+            raise DeclarationError(f"{name}: confine must be a Confine, not {self.confine!r}")
 
     @property
     def children(self) -> int:
@@ -83,6 +89,7 @@ class LaneSpec:
             "quarantine_memory": self.quarantine_memory,
             "memory": self.memory,
             "recycle": self.recycle and self.recycle.to_wire(),
+            "confine": self.confine and self.confine.to_wire(),
         }
 
     @staticmethod
@@ -95,6 +102,7 @@ class LaneSpec:
             quarantine_memory=wire["quarantine_memory"],
             memory=wire["memory"],
             recycle=wire["recycle"] and Recycle.from_wire(wire["recycle"]),
+            confine=wire["confine"] and Confine.from_wire(wire["confine"]),
         )
 
 
@@ -195,23 +203,3 @@ def moving_mean(mean: float | None, observed: float) -> float:
 def is_short(mean_s: float | None, *, already: bool) -> bool:
     """Whether a queue's jobs are short, with hysteresis; unknown is not short."""
     return mean_s is not None and mean_s < SHORT_JOB_S[1 if already else 0]
-
-
-# ── replacing ───────────────────────────────────────────────────────────────────────────────────────
-
-#: Seconds before each restart of a child that failed; after the last one it is BROKEN.
-RESTART_DELAYS_S: Final = (1.0, 2.0, 4.0, 8.0, 16.0)
-
-
-#: Seconds after which one BROKEN child of a lane is tried again.
-PROBE_S: Final = 60.0
-
-
-def mostly_broken(broken: int, children: int) -> bool:
-    """Whether so many of a lane's children are broken that it should take no jobs."""
-    return broken > 0 and 2 * broken >= children
-
-
-def restart_delay(failures: int) -> float | None:
-    """Seconds to wait after `failures` failures in a row (from 1); None: the child is BROKEN."""
-    return RESTART_DELAYS_S[failures - 1] if failures <= len(RESTART_DELAYS_S) else None

@@ -7,15 +7,16 @@ import logging
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from penstock.domain.lane import PROBE_S, mostly_broken
-from penstock.lanes.place import Place, SlotState
+from penstock.domain import supervision
+from penstock.domain.supervision import PROBE_S, Probing, SlotState, Standing
+from penstock.lanes.place import Place
 from penstock.wire.registry import Event
 
 _log = logging.getLogger(__name__)
 
 
 class Breaker:
-    """Watches over the places whose children failed too often.
+    """Watches over the places whose children failed too often: carries out what `domain.supervision` says of them.
 
     Every PROBE_S one of them is tried. When it has done a job the cause is gone, and the others get their chance at
     once.
@@ -41,14 +42,13 @@ class Breaker:
         self._on_broken = on_broken
         self._last_exit = ""
         self._timer: asyncio.TimerHandle | None = None
-        #: The place that was tried last and has not done a job yet.
-        self._tried: Place | None = None
+        self._probing: Probing[Place] = Probing()
 
     @property
     def trouble(self) -> str | None:
         """Why no job should be taken for the lane, most of its children being broken; None: one may."""
         broken = sum(place.state is SlotState.BROKEN for place in self._places)
-        if not mostly_broken(broken, len(self._places)):
+        if not supervision.mostly_broken(broken, len(self._places)):
             return None
         left_s = 0.0
         if self._timer is not None:
@@ -60,15 +60,11 @@ class Breaker:
 
     def broke(self, place: Place, fields: dict[str, Any]) -> None:
         """The child of a place has failed too often; `fields` are what the log says of it."""
-        place.state = SlotState.BROKEN
         text = f"child failed too often and is broken; one is tried every {PROBE_S:g} s"
         _log.critical(text, extra={"event": Event.CHILD_BROKEN, **fields})
         self._last_exit = str(fields["exit"])
-        if self._tried is place:
-            self._tried = None
-        if self._timer is None:
-            self._wait()
-        if all(other.state is SlotState.BROKEN for other in self._places):
+        self._go_on(supervision.broke(self._probing, place))
+        if supervision.all_broken(other.standing for other in self._places):
             self._on_broken(
                 f"every child of queue {self._queue} failed {place.failures} times in a row "
                 f"(last: {self._last_exit}); mend the cause and start the worker again"
@@ -76,32 +72,40 @@ class Breaker:
 
     def a_job_ended(self) -> None:
         """A child has done a job: if it is the one that was tried, the others follow."""
-        if self._tried is None or self._tried.failures:
+        if self._probing.tried is None:
+            return  # as for nearly every job
+        if (others := supervision.proved(self._probing, self._standings())) is None:
             return
         self.stop()
-        for place in self._places:
-            if place.state is SlotState.BROKEN:
-                place.failures = 0
-                self._spawn(place)
+        for place in others:
+            place.standing = supervision.forgiven(place.standing)
+            self._spawn(place)
 
     def try_one(self) -> None:
         """Half-open: one child may show that the cause is gone."""
         self.stop()
-        broken = [place for place in self._places if place.state is SlotState.BROKEN]
-        if not broken:
+        self._go_on(supervision.probe(self._standings()))
+        if (tried := self._probing.tried) is None:
             return
-        self._tried = broken[0]
         _log.warning("a broken child is tried again", extra={"event": Event.CHILD_PROBED, "queue": self._queue})
-        if len(broken) > 1:
-            self._wait()
-        self._spawn(self._tried)
+        self._spawn(tried)
+
+    def left(self, place: Place) -> None:
+        """A place is wanted no more."""
+        self._go_on(supervision.left(self._probing, place))
 
     def stop(self) -> None:
         """Try no child any more."""
-        self._tried = None
-        if self._timer is not None:
+        self._go_on(Probing())
+
+    def _standings(self) -> dict[Place, Standing]:
+        return {place: place.standing for place in self._places}
+
+    def _go_on(self, probing: Probing[Place]) -> None:
+        """The search stands like this now; its timer runs while another probe is to come."""
+        self._probing = probing
+        if not probing.waiting and self._timer is not None:
             self._timer.cancel()
             self._timer = None
-
-    def _wait(self) -> None:
-        self._timer = asyncio.get_running_loop().call_later(PROBE_S, self.try_one)
+        elif probing.waiting and self._timer is None:
+            self._timer = asyncio.get_running_loop().call_later(PROBE_S, self.try_one)

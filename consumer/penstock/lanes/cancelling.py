@@ -7,7 +7,10 @@ from typing import Final
 from penstock.domain.cancellation import Told, cancelled
 from penstock.domain.delivery import Delivery
 from penstock.domain.outcome import Outcome, OutcomeKind
+from penstock.lanes.child import Child
+from penstock.lanes.frames import Kind, pack
 from penstock.lanes.slots import Slot
+from penstock.memory_file import MemoryFile
 from penstock.wire.registry import CANCEL_GRACE_MS, CancelStep
 
 #: What a job has to end by itself once its child was told, in seconds.
@@ -42,13 +45,28 @@ class Cancelling:
         if len(waiting) < _MOST_TOLD:
             waiting.append(told)
 
-    def due(self, slot: Slot) -> list[int]:
-        """The jobs that run and are to end, and of which the child has not been told; it is from now on.
+    def press(self, child: Child, slot: Slot, stop: MemoryFile | None) -> list[int]:
+        """Tell the child which of the jobs that it runs are to end; returns those that it had not been told of.
 
-        A job that was sent ahead is due when it begins: until then the child does not know it.
+        A job that was sent ahead is due when it begins: until then the child does not know it. A call for many is not
+        interrupted for one: a success counts, anything else is the cancellation.
+
+        Args:
+            child: The process.
+            slot: Its jobs.
+            stop: Where it reads which job is to end; None: it learns that by a frame.
         """
+        if slot.together:
+            return []
         numbers = [number for number, _ in slot.running() if number in self._asked and number not in self._pressed]
-        self._pressed.update(numbers)
+        for number in numbers:
+            self._pressed.add(number)
+            if stop is None:
+                child.send(pack(Kind.CANCEL, number, []))
+                child.flush()
+            else:
+                stop.write(number.to_bytes(4, "big"), 0)
+                child.interrupt()
         return numbers
 
     def ended(self, number: int, delivery: Delivery, outcome: Outcome) -> Outcome:

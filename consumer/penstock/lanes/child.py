@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import os
 import signal
 import socket
@@ -14,11 +15,14 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Final
 
+from penstock.domain.confine import Start
 from penstock.domain.outcome import Evidence
 from penstock.lanes.frames import Frame, Reader, receive, send_with
 from penstock.lanes.laststack import StackFile
 from penstock.memory_file import MemoryFile
 
+#: A child that is started with nothing.
+NO_START: Final = Start()
 _READ_BYTES: Final = 256 * 1024
 #: In which unit the system counts a process's memory.
 _RSS_UNIT: Final = 1 if sys.platform == "darwin" else 1024
@@ -28,12 +32,13 @@ class Child:
     """One child process.
 
     Args:
-        arguments: What follows FD, STACK_FD and PARENT_PID on the runner's command line.
+        arguments: What follows START on the runner's command line.
         python: The interpreter; None: the parent's own.
         on_frames: Called with the frames of one read, in order.
         on_exit: Called once, after the last frame, with the exit status (negative: the signal that ended it) and all
             that is known of the end. Linux counts what this process had in memory when it started the child as the
             child's, so `peak_rss` is never below that.
+        start: What it is started with. Defaults to nothing.
     """
 
     def __init__(
@@ -43,8 +48,10 @@ class Child:
         python: str | None,
         on_frames: Callable[[list[Frame]], None],
         on_exit: Callable[[int, Evidence], None],
+        start: Start = NO_START,
     ) -> None:
         self._arguments = arguments
+        self._start = start
         self._python = python or sys.executable
         self._on_frames = on_frames
         self._on_exit = on_exit
@@ -75,6 +82,7 @@ class Child:
                     "-m",
                     "penstock.lanes.runner",
                     *map(str, (*fds, os.getpid())),
+                    json.dumps(self._start.to_wire()),
                     *self._arguments,
                 ]
                 self._process = subprocess.Popen(  # noqa: S603 -- our own module

@@ -3,33 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from enum import StrEnum
 from typing import Any
 
 from penstock.domain.delivery import Delivery
 from penstock.domain.outcome import Evidence, Outcome
-
-
-class Reason(StrEnum):
-    """Why a child ended."""
-
-    #: Before it was ready.
-    BOOT = "boot"
-    CRASH = "crash"
-    #: By a signal that was not ours.
-    SIGNAL = "signal"
-    #: Killed, because its job ran too long.
-    TIMEOUT = "timeout"
-    #: Killed, because it had too much memory: by us, or by the system.
-    MEMORY = "memory"
-    #: Killed, because its job was cancelled and did not end by itself.
-    CANCELLED = "cancelled"
-    #: It had done its one job.
-    FINISHED = "finished"
-    #: It was replaced though nothing was wrong with it.
-    RECYCLED = "recycled"
-    #: The worker stops.
-    STOPPED = "stopped"
+from penstock.domain.supervision import Reason
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -51,6 +51,23 @@ def overdue(slot: Slot, spec: QueueSpec, now: float) -> set[int]:
     return found
 
 
+def exceeded(slot: Slot, spec: QueueSpec, *, memory: int | None, rss: int, now: float) -> Sentence | None:
+    """The sentence on a child that is above one of its limits; None: it is above none.
+
+    Args:
+        slot: Its jobs.
+        spec: The queue.
+        memory: The bytes that it may have resident; None: there is no limit.
+        rss: The bytes that it had resident when it was weighed last.
+        now: By the lane's clock.
+    """
+    if numbers := overdue(slot, spec, now):
+        return Sentence(numbers, Limit.TIMEOUT)
+    if memory is not None and rss > memory:
+        return Sentence({number for number, _ in slot.running()}, Limit.MEMORY)
+    return None
+
+
 def stood_still(before: float, now: float) -> float:
     """For how many of the seconds between two looks the parent stood still, 0 when it did not.
 

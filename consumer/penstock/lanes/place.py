@@ -3,26 +3,37 @@
 from __future__ import annotations
 
 import asyncio
-import random
 import signal
 from collections.abc import Callable
 from dataclasses import replace
-from enum import StrEnum
 from typing import Any, Final
 
 from penstock.domain.cancellation import Told
 from penstock.domain.delivery import Delivery
 from penstock.domain.outcome import Evidence, Outcome, OutcomeKind
-from penstock.domain.recycle import Recycle
+from penstock.domain.supervision import (
+    Reason,
+    SlotState,
+    Standing,
+    became_ready,
+    forgiven,
+    reason_of,
+    retired,
+    started,
+)
 from penstock.domain.task import QueueSpec
+from penstock.lanes.alarm import Alarm
 from penstock.lanes.cancelling import GRACE_S, Cancelling
 from penstock.lanes.child import Child
-from penstock.lanes.end import End, Reason
+from penstock.lanes.end import End
 from penstock.lanes.frames import Frame, Kind, pack
-from penstock.lanes.judgement import above_memory, child_lost, outcome_of, timed_out
-from penstock.lanes.limits import Limit, Sentence, overdue
+from penstock.lanes.judgement import outcome_of
+from penstock.lanes.limits import Limit, Sentence, exceeded
 from penstock.lanes.memory import oom_kills, resident
 from penstock.lanes.slots import Slot, Slots
+from penstock.lanes.starts import Starts
+from penstock.lanes.verdict import Judge
+from penstock.lanes.wear import Wear
 from penstock.memory_file import MemoryFile
 
 #: Seconds that a child has for its imports and start-up hooks.
@@ -33,18 +44,6 @@ LONG_S: Final = 1.0
 END_S: Final = 2.0
 
 
-class SlotState(StrEnum):
-    """What one place for a child is doing."""
-
-    STARTING = "starting"
-    READY = "ready"
-    #: It finishes what it has and is replaced.
-    RETIRING = "retiring"
-    RESTARTING = "restarting"
-    BROKEN = "broken"
-    STOPPED = "stopped"
-
-
 class Place:
     """One place for a child.
 
@@ -52,6 +51,7 @@ class Place:
         spec: The queue.
         boot: Meta of the BOOT frame.
         slots: Hands out the jobs.
+        starts: Starts the children.
         clock: In seconds, the same as that of `slots`.
         on_ready: Called when the child can run jobs.
         on_outcome: Called with each job that the child has answered.
@@ -68,6 +68,7 @@ class Place:
         boot: list[Any],
         slots: Slots,
         *,
+        starts: Starts,
         clock: Callable[[], float],
         on_ready: Callable[[Place], None],
         on_outcome: Callable[[Delivery, Outcome], None],
@@ -77,13 +78,13 @@ class Place:
         alone: bool = False,
     ) -> None:
         self.slots = slots
-        self.state = SlotState.STOPPED
+        self.standing = Standing()
+        self.alarm = Alarm()
         self.child: Child | None = None
         self.slot: Slot | None = None
-        #: Ends of its children in a row without a job in between that ended by itself.
-        self.failures = 0
         self._spec = spec
         self._boot = boot
+        self._starts = starts
         self._clock = clock
         self._on_ready = on_ready
         self._on_outcome = on_outcome
@@ -93,11 +94,7 @@ class Place:
         self.successor: Place | None = None
         self._memory = memory
         self._alone = alone
-        #: When the present child is to be replaced; None: never.
-        self._recycle: Recycle | None = None
-        self._jobs = 0
-        self._ready_at = 0.0
-        self._rss = 0
+        self._wear = Wear(None, clock())
         self._oom_kills = 0
         #: Whether the present child is to be replaced for another reason than its limits.
         self._stale = False
@@ -107,7 +104,16 @@ class Place:
         self._stop: MemoryFile | None = None
         self._finishing = False
         self._said: str | None = None
-        self._timer: asyncio.TimerHandle | None = None
+
+    @property
+    def state(self) -> SlotState:
+        """What it is doing."""
+        return self.standing.state
+
+    @property
+    def failures(self) -> int:
+        """Ends of its children in a row without a job in between that ended by itself."""
+        return self.standing.failures
 
     @property
     def busy(self) -> bool:
@@ -122,36 +128,19 @@ class Place:
         Raises:
             OSError: The system cannot.
         """
-        self.state = SlotState.STARTING
+        self.standing = started(self.standing)
         self._sentence = self._said = None
         self._finishing = False
         self._oom_kills = oom_kills()
         self._stop = None if self._spec.lane.shared else MemoryFile.make()
-        child = Child(
-            [self._spec.lane.kind],
-            python=self._spec.lane.python,
-            on_frames=self._heard,
-            on_exit=self._exited,
-        )
-        child.start()
-        self.child = child
+        self.child = child = self._starts.start(on_frames=self._heard, on_exit=self._exited)
         child.send(pack(Kind.BOOT, 0, self._boot, with_fd=self._stop is not None), self._stop)
         child.flush()
-        self.later(BOOT_TIMEOUT_S, self._boots_too_long)
+        self.alarm.set(BOOT_TIMEOUT_S, self._boots_too_long)
 
     def _boots_too_long(self) -> None:
         self._said = f"was not ready within {BOOT_TIMEOUT_S:g} s"
         self.kill()
-
-    def later(self, seconds: float, call: Callable[[], None]) -> None:
-        """Call after some time, unless something else is to be called later or the place is given up before."""
-        self.cancel()
-        self._timer = asyncio.get_running_loop().call_later(seconds, call)
-
-    def cancel(self) -> None:
-        """Forget what was to be called later."""
-        if self._timer is not None:
-            self._timer.cancel()
 
     def finish(self) -> None:
         """Let the child end by itself after what it has; end it when it has nothing and does not."""
@@ -159,11 +148,11 @@ class Place:
             self._finishing = True
             self.child.finish()
             if not self.busy:
-                self.later(END_S, self.child.kill)
+                self.alarm.set(END_S, self.child.kill)
 
     def kill(self) -> None:
         """End the child at once, whatever it does."""
-        self.cancel()
+        self.alarm.cancel()
         if self.child is not None:
             self.child.kill()
 
@@ -183,12 +172,10 @@ class Place:
 
     def _became_ready(self) -> None:
         assert self.child is not None
-        self.cancel()
-        self.state = SlotState.READY
+        self.alarm.cancel()
+        self.standing = became_ready(self.standing)
         self.slot = self.slots.add(self.child)
-        recycle = self._spec.lane.recycle
-        self._recycle = recycle.for_child(random.random()) if recycle and not self._alone else None  # noqa: S311
-        self._jobs, self._rss, self._ready_at = 0, 0, self._clock()
+        self._wear = Wear(None if self._alone else self._spec.lane.recycle, self._clock())
         self._stale = False
         self._on_ready(self)
 
@@ -200,8 +187,9 @@ class Place:
         delivery = self.slots.finished(self.slot, frame.number, outcome.run_s)
         if delivery is None:
             return
-        self.failures = 0
-        self._jobs += 1
+        if self.standing.failures:
+            self.standing = forgiven(self.standing)
+        self._wear.jobs += 1
         if self._cancelling:
             outcome = self._cancelling.ended(frame.number, delivery, outcome)
             self._press()
@@ -209,7 +197,7 @@ class Place:
         if self._alone:
             self.finish()
         elif self.state is SlotState.RETIRING and not self.busy:
-            self.later(END_S, self.kill)
+            self.alarm.set(END_S, self.kill)
 
     def _blocked(self, frame: Frame) -> None:
         seconds, stack = frame.meta
@@ -252,15 +240,7 @@ class Place:
         """
         assert self.child is not None
         assert self.slot is not None
-        if self.slot.together:
-            return  # a call for many is not interrupted for one; a success counts, anything else is the cancellation
-        for number in self._cancelling.due(self.slot):
-            if self._stop is None:
-                self.child.send(pack(Kind.CANCEL, number, []))
-                self.child.flush()
-            else:
-                self._stop.write(number.to_bytes(4, "big"), 0)
-                self.child.interrupt()
+        for number in self._cancelling.press(self.child, self.slot, self._stop):
             if self.slot.width == 1:
                 asyncio.get_running_loop().call_later(GRACE_S, self._overstays, self.child, number)
 
@@ -277,11 +257,7 @@ class Place:
     @property
     def due(self) -> bool:
         """Whether its child is to be replaced though nothing is wrong with it."""
-        if self.state is not SlotState.READY:
-            return False
-        if self._stale or self._recycle is None:
-            return self._stale
-        return self._recycle.due(jobs=self._jobs, age_s=self._clock() - self._ready_at, memory=self._rss)
+        return self.state is SlotState.READY and (self._stale or self._wear.due(self._clock()))
 
     @property
     def missing(self) -> bool:
@@ -308,7 +284,7 @@ class Place:
     def retire(self) -> None:
         """Let the child finish what it has and end, and give it nothing more."""
         assert self.slot is not None
-        self.state = SlotState.RETIRING
+        self.standing = retired(self.standing)
         self.slots.close(self.slot)
         self.finish()
 
@@ -319,19 +295,13 @@ class Place:
         """
         if self.child is None or self.slot is None:
             return
-        if weigh and (self._memory is not None or (self._recycle and self._recycle.memory)):
-            self._rss = resident(self.child.pid) or 0
+        if weigh and (self._memory is not None or self._wear.weighed):
+            self._wear.rss = resident(self.child.pid) or 0
         if self._sentence is not None:
             self._carry_out(self._sentence)
-        elif numbers := overdue(self.slot, self._spec, self._clock()):
-            self._pass(Sentence(numbers, Limit.TIMEOUT))
-        elif self._memory is not None and self._rss > self._memory:
-            self._pass(Sentence({number for number, _ in self.slot.running()}, Limit.MEMORY))
-
-    def _pass(self, sentence: Sentence) -> None:
-        assert self.child is not None
-        self._sentence = sentence
-        self.child.ask_stack()
+        elif sentence := exceeded(self.slot, self._spec, memory=self._memory, rss=self._wear.rss, now=self._clock()):
+            self._sentence = sentence
+            self.child.ask_stack()
 
     def _carry_out(self, sentence: Sentence) -> None:
         assert self.child is not None
@@ -342,76 +312,30 @@ class Place:
 
     def _exited(self, status: int, evidence: Evidence) -> None:
         assert self.child is not None
-        self.cancel()
+        self.alarm.cancel()
         if starved := status == -signal.SIGKILL and self._sentence is None and oom_kills() > self._oom_kills:
             evidence = replace(evidence, exit=f"{evidence.exit}: the system ran out of memory")
-        outcomes, begun, apart = self._judged(evidence)
-        if self._cancelling:
-            outcomes += self._cancelled_unstarted()
-        gone = {id(delivery) for delivery in [*(delivery for delivery, _ in outcomes), *begun, *apart]}
-        jobs = self.slots.remove(self.slot) if self.slot is not None else []
-        end = End(
-            pid=self.child.pid,
-            status=status,
-            evidence=evidence,
-            reason=Reason.MEMORY if starved else self._reason(status),
-            said=self._said,
-            outcomes=outcomes,
-            begun=begun,
-            apart=apart,
-            unstarted=[delivery for delivery in jobs if id(delivery) not in gone],
+        judge = Judge(
+            self._spec,
+            evidence,
+            sentence=self._sentence,
+            cancelling=self._cancelling,
+            memory=self._memory,
+            now=self._clock(),
         )
+        jobs = self.slots.remove(self.slot) if self.slot is not None else []
+        reason = self._reason(status, starved=starved)
+        end = judge.end(self.slot, jobs, pid=self.child.pid, status=status, reason=reason, said=self._said)
         self.child = self.slot = self._stop = None
-        self.state = SlotState.STOPPED
+        self.standing = replace(self.standing, state=SlotState.STOPPED)
         self._on_end(self, end)
 
-    def _reason(self, status: int) -> Reason:
-        if self._sentence is not None:
-            return Reason(self._sentence.limit.value)
-        if self.state is SlotState.RETIRING and not self.busy:
-            return Reason.RECYCLED
-        if self._finishing and not self.busy and status == 0:
-            return Reason.FINISHED
-        if self.state is SlotState.STARTING:
-            return Reason.BOOT
-        return Reason.SIGNAL if status < 0 else Reason.CRASH
-
-    def _judged(self, evidence: Evidence) -> tuple[list[tuple[Delivery, Outcome]], list[Delivery], list[Delivery]]:
-        """How the jobs ended that ran when the child did; `begun` and `apart` as in End."""
-        outcomes: list[tuple[Delivery, Outcome]] = []
-        begun: list[Delivery] = []
-        apart: list[Delivery] = []
-        if self.slot is None:
-            return outcomes, begun, apart
-        for number, assigned in self.slot.running():
-            delivery = assigned.delivery
-            run_s = self._clock() - assigned.since
-            if self._sentence is None or (number in self._cancelling and self.slot.width > 1):
-                lost = child_lost(delivery, evidence, run_s=run_s)
-                outcomes.append((delivery, self._cancelling.ended(number, delivery, lost)))
-            elif number in self._sentence.numbers and self.slot.together:
-                apart.append(delivery)
-            elif number in self._sentence.numbers:
-                judged = self._sentenced(delivery, evidence, run_s)
-                outcomes.append((delivery, self._cancelling.ended(number, delivery, judged)))
-            elif self.slot.width > 1 and not self.slot.together:
-                begun.append(delivery)
-            # Else the sentenced job answered while its child was being killed; what came next had hardly begun.
-        return outcomes, begun, apart
-
-    def _cancelled_unstarted(self) -> list[tuple[Delivery, Outcome]]:
-        """Jobs that the child had, had not begun, and that are not to begin elsewhere either."""
-        if self.slot is None:
-            return []
-        jobs = [(number, job.delivery) for number, job in self.slot.jobs.items() if number in self._cancelling]
-        return [(delivery, self._cancelling.unstarted(number, delivery)) for number, delivery in jobs]
-
-    def _sentenced(self, delivery: Delivery, evidence: Evidence, run_s: float) -> Outcome:
-        assert self._sentence is not None
-        if self._sentence.limit is Limit.CANCEL:
-            return child_lost(delivery, evidence, run_s=run_s)
-        if self._sentence.limit is Limit.MEMORY:
-            return above_memory(delivery, evidence, run_s=run_s, limit=self._memory or 0)
-        task = self._spec.find(delivery.task, delivery.version)
-        assert task is not None
-        return timed_out(task, evidence, run_s=run_s)
+    def _reason(self, status: int, *, starved: bool) -> Reason:
+        return reason_of(
+            self.state,
+            status,
+            busy=self.busy,
+            finishing=self._finishing,
+            limit=Reason(self._sentence.limit.value) if self._sentence is not None else None,
+            starved=starved,
+        )

@@ -6,8 +6,8 @@ import logging
 from collections.abc import Callable
 
 from penstock.domain.delivery import Delivery
-from penstock.domain.lane import RESTART_DELAYS_S, restart_delay
-from penstock.lanes.end import End, Reason
+from penstock.domain.supervision import Reason, failed_alone, forgiven
+from penstock.lanes.end import End
 from penstock.lanes.place import Place
 from penstock.wire.registry import Event
 
@@ -52,7 +52,7 @@ class Quarantine:
 
     def became_ready(self) -> None:
         """The child can run its job, or may go if that was taken back."""
-        self.place.failures = 0
+        self.place.standing = forgiven(self.place.standing)
         if not self.place.slots.waiting:
             self.place.finish()
 
@@ -68,8 +68,8 @@ class Quarantine:
             self._on_unstarted(delivery)
 
     def _failed(self, fields: dict[str, object]) -> None:
-        self.place.failures += 1
-        delay = restart_delay(self.place.failures) or RESTART_DELAYS_S[-1]
-        self._closed_until = self._clock() + delay
-        text = f"child for a job in quarantine could not start, the next one may in {delay:g} s"
+        step = failed_alone(self.place.standing)
+        self.place.standing = step.standing
+        self._closed_until = self._clock() + step.delay_s
+        text = f"child for a job in quarantine could not start, the next one may in {step.delay_s:g} s"
         _log.error(text, extra={"event": Event.CHILD_LOST, **fields})

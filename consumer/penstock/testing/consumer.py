@@ -24,8 +24,11 @@ _REOPEN_S: Final = 1.0
 class MemoryChannel:
     """One generation of a queue's channel. What it sends arrives in the next turn of the loop, or not at all."""
 
-    def __init__(self, server: MemoryServer, queue: MemoryQueue, on_message: OnMessage) -> None:
+    def __init__(
+        self, server: MemoryServer, queue: MemoryQueue, on_message: OnMessage, on_settled: Callable[[], None]
+    ) -> None:
         self.open = True
+        self._on_settled = on_settled
         self._server = server
         self._queue = queue
         self._on_message = on_message
@@ -48,6 +51,7 @@ class MemoryChannel:
             subscription, message = held
             counts = counted or not self._server.modern
             self._queue.give_back(subscription, [message], counted=counts)
+            self._on_settled()
 
     # ── for the consumer ────────────────────────────────────────────────────────────────────────
 
@@ -61,12 +65,18 @@ class MemoryChannel:
         """Consume no more; what is on its way still arrives."""
         self._queue.unsubscribe(subscription)
 
+    @property
+    def outstanding(self) -> int:
+        """How many of its deliveries the broker waits for."""
+        return len(self._in_hand)
+
     def flush(self) -> None:
         """Let the acks arrive."""
         acks, self._acks = self._acks, []
         for tag in acks:
             if (held := self._in_hand.pop(tag, None)) is not None:
                 self._queue.acked(held[0])
+        self._on_settled()
 
     def close(self) -> None:
         """End; everything that is not acked goes back to the queue, each counting as a delivery."""
@@ -155,7 +165,11 @@ class MemoryConsumer:
             return "stopped"
         if self._paused is not None:
             return f"paused: {self._paused}"
-        return None if self.consuming else self._broken or "the broker has not confirmed the consumer yet"
+        if self.consuming:
+            return None
+        if self._crowded:
+            return "what is at hand is settled first"
+        return self._broken or "the broker has not confirmed the consumer yet"
 
     def boost(self, wanted: bool) -> None:
         """See Consumer.boost."""
@@ -166,6 +180,15 @@ class MemoryConsumer:
         elif self._boost is not None:
             self._channel.unsubscribe(self._boost)
             self._boost = None
+
+    def resize(self, prefetch: int) -> None:
+        """See Consumer.resize."""
+        if prefetch == self._prefetch:
+            return
+        self._prefetch = prefetch
+        if self._base is not None:
+            self._unsubscribe()
+            self._subscribe()
 
     def pause(self, why: str) -> None:
         """See Consumer.pause."""
@@ -187,6 +210,11 @@ class MemoryConsumer:
         """See Consumer.flush."""
         if self._channel is not None:
             self._channel.flush()
+
+    @property
+    def _crowded(self) -> bool:
+        """Whether subscriptions that have ended left more in hand than a new one would bring."""
+        return self._channel is not None and self._channel.outstanding > self._prefetch
 
     # ── for the broker ──────────────────────────────────────────────────────────────────────────
 
@@ -211,13 +239,16 @@ class MemoryConsumer:
             self._reopen_later()
             self._on_missing()
             return
-        self._channel = MemoryChannel(self._server, queue, self._on_message)
+        self._channel = MemoryChannel(self._server, queue, self._on_message, self._subscribe)
         self._broken = None
         self._subscribe()
 
     def _subscribe(self) -> None:
+        """Consume, unless nobody wants to, somebody does, or what is in hand comes first."""
         if self._channel is None or self._base is not None or self._stopped or self._paused is not None:
             return
+        if self._crowded:
+            return  # each settlement tries again
         self._base = self._channel.subscribe(self._prefetch, self._cancelled)
         self._confirmed = False
         asyncio.get_running_loop().call_soon(self._confirm, self._base)

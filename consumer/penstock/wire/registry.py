@@ -13,6 +13,9 @@ TYPE_CANCEL: Final = "cancel.v1"
 TYPE_CANCELLED: Final = "cancelled.v1"
 TYPE_ORDER: Final = "order.v1"
 TYPE_STATUS: Final = "status.v1"
+TYPE_ITEM: Final = "item.v1"
+TYPE_PROGRESS: Final = "progress.v1"
+TYPE_CREDIT: Final = "credit.v1"
 GRAMMAR_QUEUE: Final = "[A-Za-z0-9_-]{1,64}"
 GRAMMAR_TASK: Final = "[A-Za-z0-9_-]{1,64}(\\.[A-Za-z0-9_-]+)+"
 GRAMMAR_USER: Final = "[A-Za-z0-9_-]{1,64}"
@@ -23,6 +26,8 @@ GRAMMAR_JOB_ID: Final = "[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-
 REDIS_RESULT_KEY: Final = "{namespace}:result:{{job_id}}"
 REDIS_RESULT_CHANNEL: Final = "{namespace}:results:{reply_to}"
 REDIS_BLOB_KEY: Final = "{namespace}:blob:{{job_id}}:{sha256}"
+REDIS_ITEMS_KEY: Final = "{namespace}:items:{{job_id}}"
+REDIS_PROGRESS_KEY: Final = "{namespace}:progress:{{job_id}}"
 HEADER_ATTEMPT: Final = "x-attempt"
 HEADER_NOT_BEFORE: Final = "x-not-before"
 HEADER_DEADLINE: Final = "x-deadline"
@@ -55,6 +60,8 @@ HEADER_JOB: Final = "x-job"
 HEADER_STEP: Final = "x-step"
 HEADER_ORDER: Final = "x-order"
 HEADER_QUEUE: Final = "x-queue"
+HEADER_SEQ: Final = "x-seq"
+HEADER_CREDIT: Final = "x-credit"
 HEADER_TRACEPARENT: Final = "traceparent"
 HEADER_TRACESTATE: Final = "tracestate"
 MAX_BODY_BYTES: Final = 1048576
@@ -80,6 +87,10 @@ COMPRESS_FROM_BYTES: Final = 8192
 CANCEL_GRACE_MS: Final = 2000
 CANCELS_REMEMBERED: Final = 4096
 CANCEL_MEMORY_MS: Final = 3900000
+STREAM_WINDOW: Final = 64
+CREDIT_AGAIN_MS: Final = 5000
+PROGRESS_INTERVAL_MS: Final = 100
+MAX_PROGRESS_TEXT_BYTES: Final = 256
 
 
 class ResultMode(StrEnum):
@@ -179,6 +190,7 @@ class Event(StrEnum):
     CHILD_STACK = "child.stack"
     CHILD_BLOCKED = "child.blocked"
     CHILD_BROKEN = "child.broken"
+    CHILD_LITTER = "child.litter"
     CHILD_PROBED = "child.probed"
     JOB_RAISED = "job.raised"
     JOB_RETRY_SCHEDULED = "job.retry_scheduled"

@@ -44,8 +44,9 @@ _FIELDS: Final[Mapping[str, Field]] = {
     "started_at": MOMENT,
     "finished_at": MOMENT,
     "worker": TEXT,
+    "items": ATTEMPT,
 }
-_REQUIRED: Final = frozenset(_FIELDS) - {"started_at"}
+_REQUIRED: Final = frozenset(_FIELDS) - {"started_at", "items"}
 _ERROR_FIELDS: Final[Mapping[str, Field]] = {
     "code": TEXT,
     "message": TEXT,
@@ -74,6 +75,8 @@ class Result:
     value: Any = None
     #: None: the job succeeded.
     error: Failure | None = None
+    #: How many items the task has yielded in that attempt; None: it yields none, or there is an error.
+    items: int | None = None
 
 
 def encode_result(
@@ -106,10 +109,11 @@ def encode_result(
     bulk = None
     if result.error is None:
         fields["status"] = _OK
+        nodes = 23 if result.items is None else 25
         if convert is None:
-            fields["result"] = plain(result.value, max_bytes=max_bytes, name="result", level=2, nodes=23)
+            fields["result"] = plain(result.value, max_bytes=max_bytes, name="result", level=2, nodes=nodes)
         else:
-            fields["result"], bulk = convert(result.value, 2, 23)
+            fields["result"], bulk = convert(result.value, 2, nodes)
     else:
         fields["status"] = _ERROR
         fields["error"] = _error_fields(result.error, max_bytes)
@@ -118,6 +122,8 @@ def encode_result(
         fields["started_at"] = result.started_at
     fields["finished_at"] = result.finished_at
     fields["worker"] = result.worker
+    if result.items is not None and result.error is None:
+        fields["items"] = result.items
     return pack(fields, max_bytes=max_bytes, bulk=bulk)
 
 
@@ -157,6 +163,7 @@ def decode_result(body: Body, *, max_bytes: int = MAX_BODY_BYTES) -> Result:
         worker=fields["worker"],
         value=fields["result"] if succeeded else None,
         error=None if succeeded else _failure(fields.get("error")),
+        items=fields.get("items") if succeeded else None,
     )
 
 

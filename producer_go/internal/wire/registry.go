@@ -26,6 +26,15 @@ const TypeOrder = "order.v1"
 // TypeStatus is an AMQP message type.
 const TypeStatus = "status.v1"
 
+// TypeItem is an AMQP message type.
+const TypeItem = "item.v1"
+
+// TypeProgress is an AMQP message type.
+const TypeProgress = "progress.v1"
+
+// TypeCredit is an AMQP message type.
+const TypeCredit = "credit.v1"
+
 // HeaderAttempt (int64): Number of the attempt that this delivery starts, from 1.
 const HeaderAttempt = "x-attempt"
 
@@ -68,7 +77,7 @@ const HeaderHangs = "x-hangs"
 // HeaderDeliveries (int64): On a retry copy: how often earlier copies of the job were handed out again without an end, because their workers died or gave them back.
 const HeaderDeliveries = "x-deliveries"
 
-// HeaderFence (int64): On a retry copy: the fence of the delivery that it stands for. The next start of the job has a larger one.
+// HeaderFence (int64): On a retry copy: the fence of the delivery that it stands for. The next start of the job has a larger one. On an item, on progress and on credit: the fence of the start.
 const HeaderFence = "x-fence"
 
 // HeaderFirstAt (int64): On a retry copy or a dead job: when the first attempt that failed ended, Unix milliseconds.
@@ -95,7 +104,7 @@ const HeaderErrorType = "x-error-type"
 // HeaderFailedAt (int64): On a dead job: when it was given up, Unix milliseconds.
 const HeaderFailedAt = "x-failed-at"
 
-// HeaderWorker (str): On a dead job: the worker that gave it up. On an acknowledgement: the worker that sends it.
+// HeaderWorker (str): On a dead job: the worker that gave it up. On an acknowledgement or an item: the worker that sends it. On a command: the worker that is to heed it.
 const HeaderWorker = "x-worker"
 
 // HeaderExit (str): On a dead job whose child died: the signal (SIGSEGV) or the exit status.
@@ -121,6 +130,12 @@ const HeaderOrder = "x-order"
 
 // HeaderQueue (str): On a command of an operator: the queue that it is about; absent: all of them.
 const HeaderQueue = "x-queue"
+
+// HeaderSeq (int64): On an item: its number within its start, from 0.
+const HeaderSeq = "x-seq"
+
+// HeaderCredit (int64): On credit: how many items of the start the worker may have sent in all; -1: nobody reads them.
+const HeaderCredit = "x-credit"
 
 // HeaderTraceparent (str): W3C trace context.
 const HeaderTraceparent = "traceparent"
@@ -184,6 +199,12 @@ const ResultChannel = "{namespace}:results:{reply_to}"
 
 // BlobKey is a template: put {namespace} and {job_id} or {reply_to} in, as text.
 const BlobKey = "{namespace}:blob:{{job_id}}:{sha256}"
+
+// ItemsKey is a template: put {namespace} and {job_id} or {reply_to} in, as text.
+const ItemsKey = "{namespace}:items:{{job_id}}"
+
+// ProgressKey is a template: put {namespace} and {job_id} or {reply_to} in, as text.
+const ProgressKey = "{namespace}:progress:{{job_id}}"
 
 // ExchangeJobs (after the namespace and a dot): producers to work queues.
 const ExchangeJobs = "jobs"
@@ -280,6 +301,18 @@ const CancelsRemembered = 4096
 
 // CancelMemoryMs is a limit in ms: How long it remembers each: longer than the longest single wait in the broker (the ladder's last level).
 const CancelMemoryMs = 3900000
+
+// StreamWindow is a limit in items: Items that a worker sends ahead of their reader.
+const StreamWindow = 64
+
+// CreditAgainMs is a limit in ms: After how long without an item a reader says its credit again.
+const CreditAgainMs = 5000
+
+// ProgressIntervalMs is a limit in ms: Shortest time between two messages about the progress of one job.
+const ProgressIntervalMs = 100
+
+// MaxProgressTextBytes is a limit in bytes: Longest text of a progress, cut at a character.
+const MaxProgressTextBytes = 256
 
 // CodeBadEnvelope is an error code: The body is not a message of the penstock msgpack profile v1, or an envelope field is missing or of the wrong type.
 const CodeBadEnvelope = "BAD_ENVELOPE"

@@ -11,6 +11,7 @@ type Result struct {
 	StartedAt  *int64   // nil: not known
 	FinishedAt int64
 	Worker     string
+	Items      *int64 // how many the task has yielded; nil: it yields none. Ignored when Failure is set
 }
 
 // Failure is the error of a result.
@@ -25,6 +26,7 @@ type Failure struct {
 var (
 	resultFields = []string{
 		"v", "kind", "job_id", "task", "tv", "status", "result", "error", "attempt", "started_at", "finished_at", "worker",
+		"items",
 	}
 	errorFields = []string{"code", "message", "retryable", "exc_type", "details"}
 )
@@ -37,6 +39,10 @@ func EncodeResult(result *Result, maxBytes int) ([]byte, error) {
 func (r *Result) encode(e *encoder) *Error {
 	fields := 10
 	if r.StartedAt != nil {
+		fields++
+	}
+	streams := r.Items != nil && r.Failure == nil
+	if streams {
 		fields++
 	}
 	e.begin(fields, "result")
@@ -52,6 +58,9 @@ func (r *Result) encode(e *encoder) *Error {
 	}
 	e.intField("finished_at", r.FinishedAt)
 	e.strField("worker", r.Worker)
+	if streams {
+		e.intField("items", *r.Items)
+	}
 	return nil
 }
 
@@ -113,6 +122,7 @@ func DecodeResult(body []byte, maxBytes int) (*Result, error) {
 		e.fits("started_at", "a time", kindInt, isTime),
 		e.fits("finished_at", "a time", kindInt, isTime),
 		e.fits("worker", "a str", kindStr, nil),
+		e.fits("items", "an integer of 0 to 2^31-1", kindInt, isCount),
 	)
 	if err != nil {
 		return nil, err
@@ -133,6 +143,7 @@ func isStatus(v Raw) bool { return v.str() == "ok" || v.str() == "error" }
 // setAnswer reads the one of result and error that the status announces; the other is ignored.
 func (r *Result) setAnswer(e *envelope) error {
 	if e.get("status").str() == "ok" {
+		r.Items = e.get("items").optionalInt()
 		r.Value = e.get("result")
 		return e.require("result")
 	}

@@ -380,6 +380,57 @@ def test_one_pause_after_the_other_does_not_pile_up_jobs(loop: FakeLoop) -> None
     assert loop.later == []
 
 
+def test_another_prefetch_is_that_of_a_new_consumer_on_the_same_channel(loop: FakeLoop) -> None:
+    # Given a consumer with a boost and a job in hand
+    consuming = Consuming()
+    channel = consuming.attach()
+    consuming.consumer.boost(True)
+    (settling,) = consuming.deliver(1)
+
+    # When its prefetch becomes another one, twice the same
+    consuming.consumer.resize(7)
+    consuming.consumer.resize(7)
+
+    # Then both consumers were cancelled, in line, and one has followed, with that prefetch
+    assert channel.sent == [("cancel", "q-1"), ("cancel", "q-2")]
+    assert list(channel.consumers) == ["q-1", "q-2", "q-3"]
+    assert channel.consumers["q-3"][0] == 7
+    assert not consuming.consumer.consuming
+    channel.consume_ok("q-3")
+    assert consuming.consumer.consuming
+
+    # And the job in hand is settled as ever, and one that was on its way still arrives
+    settling.ack(1)
+    consuming.consumer.flush()
+    assert channel.sent[2:] == [("ack", 1, True)]
+    assert consuming.deliver(2)[0] is settling
+
+
+def test_a_smaller_prefetch_waits_until_no_more_than_that_is_in_hand(loop: FakeLoop) -> None:
+    consuming = Consuming()
+    channel = consuming.attach()
+    channels = consuming.deliver(1, 2, 3, 4)
+    consuming.consumer.resize(2)
+    assert list(channel.consumers) == ["q-1"]
+    assert consuming.consumer.trouble == "what is at hand is settled first"
+    for tag in (1, 2):
+        channels[0].ack(tag)
+    loop.turn()
+    loop.wait()
+    assert list(channel.consumers) == ["q-1", "q-2"]
+    assert channel.consumers["q-2"][0] == 2
+
+
+def test_a_prefetch_that_changes_in_a_pause_holds_after_it(loop: FakeLoop) -> None:
+    consuming = Consuming()
+    channel = consuming.attach()
+    consuming.consumer.pause("why")
+    consuming.consumer.resize(9)
+    assert list(channel.consumers) == ["q-1"]
+    consuming.consumer.resume()
+    assert channel.consumers["q-2"][0] == 9
+
+
 def test_a_large_prefetch_does_not_come_on_top_of_another_that_is_not_used_up(loop: FakeLoop) -> None:
     consuming = Consuming()
     channel = consuming.attach()

@@ -1,4 +1,4 @@
-"""Processes, and the numbers by which a lane is filled and its children are replaced."""
+"""Processes, and the numbers by which a lane is filled."""
 
 from __future__ import annotations
 
@@ -8,13 +8,10 @@ import pytest
 
 from penstock.domain.lane import (
     MEAN_WEIGHT,
-    RESTART_DELAYS_S,
     SHORT_JOB_S,
     Processes,
     is_short,
-    mostly_broken,
     moving_mean,
-    restart_delay,
 )
 from penstock.errors import DeclarationError
 
@@ -35,22 +32,6 @@ def test_a_lane_without_slots_is_refused(slots: int) -> None:
 @pytest.mark.parametrize("lane", [Processes(1), Processes(8, python="/opt/venv/bin/python")])
 def test_a_lane_survives_the_way_to_the_parent(lane: Processes) -> None:
     assert Processes.from_wire(lane.to_wire()) == lane
-
-
-@pytest.mark.parametrize(
-    ("failures", "delay_s"), [(number + 1, delay) for number, delay in enumerate(RESTART_DELAYS_S)]
-)
-def test_every_failure_in_a_row_has_its_delay(failures: int, delay_s: float) -> None:
-    assert restart_delay(failures) == delay_s
-
-
-def test_the_delays_grow() -> None:
-    assert list(RESTART_DELAYS_S) == sorted(set(RESTART_DELAYS_S))
-
-
-@pytest.mark.parametrize("more", [1, 2, 100])
-def test_a_child_that_fails_more_often_is_broken(more: int) -> None:
-    assert restart_delay(len(RESTART_DELAYS_S) + more) is None
 
 
 @pytest.mark.parametrize(
@@ -100,11 +81,3 @@ def test_the_mean_comes_to_what_is_observed_for_long() -> None:
     assert mean == pytest.approx(0.001, abs=0.001)
     assert mean is not None
     assert mean >= 0.001
-
-
-@pytest.mark.parametrize(
-    ("broken", "children", "mostly"),
-    [(0, 1, False), (1, 1, True), (1, 2, True), (1, 3, False), (2, 3, True), (2, 4, True)],
-)
-def test_a_lane_is_mostly_broken_when_half_of_its_children_are(broken: int, children: int, mostly: bool) -> None:
-    assert mostly_broken(broken, children) is mostly

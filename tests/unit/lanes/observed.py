@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
+import ast
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+from penstock.domain.confine import Confine
 from penstock.domain.delivery import Delivery
 from penstock.domain.lane import Processes
-from penstock.domain.outcome import Outcome
+from penstock.domain.outcome import Outcome, OutcomeKind
 from penstock.domain.recycle import Recycle
 from penstock.domain.retry import Retry
 from penstock.domain.task import QueueSpec
 from penstock.lanes.supervisor import Lane
 from penstock.wire.result import decode_result
 from tests.unit.builders import job_body, job_id, make_delivery, make_queue, make_task
-from tests.unit.waiting import alive, until
+from tests.unit.waiting import alive, until, within_deadline
 
 #: All tasks do what their argument says; `quick` has a timeout and a policy.
 MODULE = """
@@ -55,12 +57,12 @@ def spec(
     timeout_s: float = 0.25,
     hard_memory: int | None = None,
     recycle: Recycle | None = None,
+    confine: Confine | None = None,
 ) -> QueueSpec:
     tasks = (make_task("q.step"), make_task("q.slow"), make_task("q.quick", timeout_s=timeout_s, retry=QUICK_RETRY))
     made = make_queue(*tasks, name="q", target=target)
-    return QueueSpec(
-        name="q", target=target, lane=Processes(slots, python, memory, hard_memory, recycle), tasks=made.tasks
-    )
+    lane = Processes(slots, python, memory, hard_memory, recycle, confine)
+    return QueueSpec(name="q", target=target, lane=lane, tasks=made.tasks)
 
 
 def job(number: int, action: str = "", *, task: str = "q.step") -> Delivery:
@@ -109,7 +111,7 @@ class Observed:
     async def looked(self) -> None:
         """Wait until the lane has held its jobs against their limits by the clock as it is now."""
         now = self.lane._clock()
-        await until(lambda: self.lane._watched_at > now)
+        await until(lambda: self.lane._watch.looked_at > now)
 
     async def run_alone(self, delivery: Delivery) -> Outcome:
         """The outcome of a job in quarantine, when its child is gone."""
@@ -174,3 +176,22 @@ def read(path: str) -> str:
 def values(outcomes: dict[int, Outcome]) -> dict[int, Any]:
     """The answers by tag, without the process ids."""
     return {tag: decode_result(outcome.body).value[1] for tag, outcome in outcomes.items() if outcome.body}
+
+
+async def told(observed: Observed, expression: str, *, number: int = 1) -> Any:
+    """What an expression is in a child, in which os, signal, subprocess and sys are known."""
+    path = f"told-{number}"
+    action = f"import subprocess\nfound = repr({expression})\nopen({path!r}, 'w').write(found)"
+    outcomes = await observed.run(job(number, action))
+    assert outcomes[number].kind is OutcomeKind.SUCCEEDED, outcomes[number].trace
+    return ast.literal_eval(read(path))
+
+
+def child_says(confine: Confine | None, expression: str) -> Any:
+    """What an expression is in a child that is so confined."""
+
+    async def test() -> Any:
+        async with running(confine=confine) as observed:
+            return await told(observed, expression)
+
+    return within_deadline(test())

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from penstock.domain import supervision
 from penstock.domain.outcome import Evidence, Outcome, OutcomeKind
-from penstock.lanes import supervisor
 from tests.unit.lanes.observed import HANG, Clock, Observed, allow, job, read, running, values
 from tests.unit.waiting import until, within_deadline
 
@@ -26,7 +26,7 @@ SOME_RSS = 5_000_000
 @pytest.fixture(autouse=True)
 def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """Children that died are replaced without a delay."""
-    monkeypatch.setattr(supervisor, "restart_delay", lambda _: 0.0)
+    monkeypatch.setattr(supervision, "RESTART_DELAYS_S", (0.0,) * 20)
 
 
 def evidence(outcome: Outcome) -> Evidence:

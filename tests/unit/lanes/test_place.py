@@ -10,15 +10,19 @@ from typing import Any, cast
 import pytest
 
 from penstock.domain.batch import Batch
+from penstock.domain.confine import Start
 from penstock.domain.delivery import Delivery
 from penstock.domain.lane import Threads
 from penstock.domain.outcome import Evidence, Outcome, OutcomeKind
+from penstock.domain.supervision import Reason, SlotState
 from penstock.lanes import place as module
+from penstock.lanes import starts
 from penstock.lanes.batchslots import BatchSlots
-from penstock.lanes.end import End, Reason
+from penstock.lanes.end import End
 from penstock.lanes.frames import Frame, Kind, Reader
-from penstock.lanes.place import Place, SlotState
+from penstock.lanes.place import Place
 from penstock.lanes.slots import Slots
+from penstock.lanes.starts import Starts
 from penstock.memory_file import MemoryFile
 from penstock.wire.registry import CancelStep
 from tests.unit.builders import job_id, make_delivery, make_queue, make_task
@@ -36,7 +40,8 @@ class FakeChild:
         self,
         _arguments: list[str],
         *,
-        python: str | None,  # noqa: ARG002 -- the child's own name
+        start: Start,  # noqa: ARG002 -- the child's own names
+        python: str | None,  # noqa: ARG002
         on_frames: Callable[[list[Frame]], None],
         on_exit: Callable[[int, Evidence], None],
     ) -> None:
@@ -94,6 +99,7 @@ class Stage:
             replace(queue, lane=Threads(width)) if shared else queue,
             [],
             self.slots,
+            starts=Starts(queue, lambda: None),
             clock=lambda: self.now,
             on_ready=lambda _: None,
             on_outcome=self._note,
@@ -153,7 +159,7 @@ class Stage:
 
 @pytest.fixture(autouse=True)
 def fake_child(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "Child", FakeChild)
+    monkeypatch.setattr(starts, "Child", FakeChild)
 
 
 def on_stage(test: Callable[[Stage], None], **arguments: Any) -> None:
@@ -164,7 +170,7 @@ def on_stage(test: Callable[[Stage], None], **arguments: Any) -> None:
         try:
             test(stage)
         finally:
-            stage.place.cancel()
+            stage.place.alarm.cancel()
 
     asyncio.run(run())
 

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from penstock.domain.lane import RESTART_DELAYS_S
+from penstock.domain import supervision
 from penstock.domain.outcome import OutcomeKind
-from penstock.lanes import place, quarantine, supervisor
+from penstock.lanes import place
 from penstock.wire.result import decode_result
 from tests.unit.lanes.observed import CRASH, HANG, MODULE, Clock, Observed, allow, job, read, running, values
 from tests.unit.waiting import alive, until, within_deadline
@@ -136,8 +136,7 @@ def test_a_child_that_does_not_end_after_its_job_is_ended(monkeypatch: pytest.Mo
 
 def test_children_that_die_in_quarantine_break_nothing_and_delay_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
     # Given a lane in which the first failure of a child is its last
-    monkeypatch.setattr(supervisor, "restart_delay", lambda _: None)
-    monkeypatch.setattr(quarantine, "restart_delay", lambda _: None)
+    monkeypatch.setattr(supervision, "RESTART_DELAYS_S", ())
 
     async def test() -> None:
         async with running() as observed:
@@ -220,9 +219,9 @@ def test_outside_of_quarantine_memory_has_no_limit() -> None:
 def test_a_job_whose_child_cannot_start_is_handed_back_unharmed(
     lane_tasks: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # Given a place that would be broken at the second failure if it were the lane's
-    monkeypatch.setattr(quarantine, "restart_delay", lambda failures: 1.0 if failures == 1 else None)
-    longest = RESTART_DELAYS_S[-1]
+    # Given a place that would be broken at the third failure if it were the lane's
+    longest = 16.0
+    monkeypatch.setattr(supervision, "RESTART_DELAYS_S", (1.0, longest))
 
     async def test() -> None:
         clock = Clock()

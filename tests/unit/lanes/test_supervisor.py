@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from penstock.domain import supervision
 from penstock.domain.outcome import OutcomeKind
 from penstock.errors import CatalogError, WorkerError
-from penstock.lanes import place, supervisor
+from penstock.lanes import place
 from penstock.wire.result import decode_result
 from tests.unit.lanes.observed import CRASH, HANG, MODULE, Observed, allow, job, running, spec, values
 from tests.unit.waiting import alive, until, within_deadline
@@ -26,7 +27,7 @@ def noted() -> str:
 @pytest.fixture
 def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """Children that died are replaced without a delay, and broken at the third failure."""
-    monkeypatch.setattr(supervisor, "restart_delay", lambda failures: 0.0 if failures < 3 else None)
+    monkeypatch.setattr(supervision, "RESTART_DELAYS_S", (0.0, 0.0))
 
 
 # ── running ─────────────────────────────────────────────────────────────────────────────────────────
@@ -240,14 +241,14 @@ def test_a_broken_lane_takes_no_jobs_until_a_child_shows_that_the_cause_is_gone(
             assert "one is tried in " in (observed.lane.trouble or "")
 
             # When one is tried, the cause is still there
-            observed.lane._breaker.try_one()
+            observed.lane._places.breaker.try_one()
             outcomes = await observed.run(job(11, doomed))
             assert outcomes[11].kind is OutcomeKind.CHILD_LOST
             await until(lambda: len(observed.broken) == 2)
 
             # And when it is gone, the first success brings the others back
             allow()
-            observed.lane._breaker.try_one()
+            observed.lane._places.breaker.try_one()
             assert values(await observed.run(job(12, doomed))) == {12: 12}
             await until(lambda: observed.lane.states() == {"idle": 2})
             assert observed.lane.trouble is None

@@ -1,11 +1,13 @@
-"""A child process, `python -m penstock.lanes.runner FD STACK_FD PARENT_PID ...`.
+"""A child process, `python -m penstock.lanes.runner FD STACK_FD PARENT_PID START ...`.
 
 Then follows KIND to run jobs, or `describe CONTRACTS MODULE:QUEUE ...` to describe queues. KIND is that of the queue's
-lane, FD the child's end of the socketpair that its parent made, STACK_FD the file for its last stack.
+lane, FD the child's end of the socketpair that its parent made, STACK_FD the file for its last stack, START what the
+child is started with, in JSON.
 """
 
 from __future__ import annotations
 
+import json
 import signal
 import socket
 import sys
@@ -13,9 +15,11 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Final
 
+from penstock.domain.confine import Start
 from penstock.lanes.frames import Kind, pack
 from penstock.lanes.runner import coroutines, processes, threads
 from penstock.lanes.runner.boot import describe, failure_text
+from penstock.lanes.runner.confine import confine
 from penstock.lanes.runner.laststack import leave_last_stack
 from penstock.lanes.runner.lifeline import die_before_parent, die_with_parent
 from penstock.wire.registry import Exit
@@ -32,7 +36,7 @@ RUNNERS: Final[Mapping[str, Callable[[socket.socket], None]]] = {
 
 def main(arguments: list[str]) -> int:
     """Run one child from birth to end; returns its exit status."""
-    fd, stack_fd, parent_pid, mode, *targets = arguments
+    fd, stack_fd, parent_pid, start, mode, *targets = arguments
     die_with_parent(int(parent_pid))
     die_before_parent()
     leave_last_stack(int(stack_fd))
@@ -43,6 +47,7 @@ def main(arguments: list[str]) -> int:
     parent.set_inheritable(False)
     sys.path.insert(0, str(Path.cwd()))
     try:
+        confine(Start.from_wire(json.loads(start)))
         if mode == "describe":
             contracts, *names = targets
             catalog = [spec.to_wire() for spec in describe(names, contracts)]
