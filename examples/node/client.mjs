@@ -158,6 +158,7 @@ export class Client {
 
   #receive(message) {
     if (message === null) return this.#lose("the reply queue is gone");
+    if (message.properties.type !== TYPES.RESULT) return; // for instance an answer to a command
     const id = message.properties.correlationId;
     const waiting = this.#waiting.get(id);
     if (!waiting) return; // nobody waits for it, or no longer

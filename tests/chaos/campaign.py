@@ -175,6 +175,7 @@ def result(outcome: Outcome) -> dict[str, Any]:
         "executed_again": verdict.executed_again,
         "most_executions": verdict.most_executions,
         "visible_twice": verdict.visible_twice,
+        "cancelled": verdict.cancelled,
         "dead": verdict.dead,
         "dead_twice": verdict.dead_twice,
         "unexpected": dict(verdict.unexpected),

@@ -2,6 +2,7 @@
 
 Every accepted job ends in exactly one visible result.
 No result, and no execution, without a job that was published.
+A job ends cancelled only if that was asked for; one that was to be cancelled succeeds or is cancelled, nothing else.
 Nothing is left in a queue; a job is in the dead queue if and only if it ended dead.
 """
 
@@ -24,8 +25,9 @@ MAY_FAIL_WITH = {
     "crashes": {"CHILD_LOST"},
     "hangs": {"TIMEOUT"},
     "eats": {"CHILD_LOST"},
+    "cancelled": {"CANCELLED"},
 }
-MUST_FAIL = frozenset(MAY_FAIL_WITH) - {"late"}
+MUST_FAIL = frozenset(MAY_FAIL_WITH) - {"late", "cancelled"}
 #: Most jobs that a worker has in hand, and a producer at once without confirm.
 IN_HAND = 516
 UNCONFIRMED = 64
@@ -53,6 +55,8 @@ class Verdict:
     most_executions: int = 0
     #: Jobs of which two different results could be seen.
     visible_twice: int = 0
+    #: Jobs that ended cancelled.
+    cancelled: int = 0
     dead: int = 0
     #: Copies in the dead queue beyond one for each job.
     dead_twice: int = 0
@@ -116,6 +120,7 @@ def _judge_job(job: Job, evidence: Evidence, verdict: Verdict) -> None:
     if stored and not job.stored:
         wrong("its result is stored though nobody asked for that")
     _count_executions(job, executions, verdict)
+    _judge_cancelling(job, told, visible, verdict, wrong=wrong)
     _judge_end(job, visible, dead, verdict, wrong=wrong)
 
 
@@ -129,9 +134,9 @@ def _lost(
         return None
     if told.gone is None:
         return f"there is no reply ({told.missing or 'nobody waited'})"
-    # Nobody could be answered. Then the job must have been done, or refused at the door for being late.
+    # Nobody could be answered. Then the job must have been done, or refused at the door for being late or cancelled.
     ended = any(execution.ended_ns is not None for execution in executions)
-    if ended or dead or job.kind == "late":
+    if ended or dead or job.kind == "late" or told.cancelled:
         return None
     return f"its reply queue is gone ({told.gone}), and it has not been executed"
 
@@ -154,6 +159,17 @@ def _judge_repeats(evidence: Evidence, verdict: Verdict) -> None:
         verdict.violations.append(f"an attempt was run {verdict.most_executions} times, though but {cause}")
     if verdict.executed_again > again:
         verdict.violations.append(f"{verdict.executed_again} executions too many, though but {cause}")
+
+
+def _judge_cancelling(
+    job: Job, told: Told, visible: Sequence[Seen], verdict: Verdict, *, wrong: Callable[[str], None]
+) -> None:
+    codes = {result.code for result in visible}
+    verdict.cancelled += "CANCELLED" in codes
+    if "CANCELLED" in codes and not told.cancelled:
+        wrong("it was cancelled, which nobody had asked for")
+    if job.kind == "cancelled" and codes - {"", "CANCELLED"}:
+        wrong(f"it was to be cancelled and ended with {', '.join(sorted(codes))}")
 
 
 def _judge_end(

@@ -35,6 +35,8 @@ class Told:
     #: Why there is no result: none came while the producer waited.
     missing: str | None = None
     why: str = ""
+    #: Whether the producer has told the workers, or was about to, to cancel it.
+    cancelled: bool = False
     accepted_ns: int = 0
     ended_ns: int = 0
 
@@ -111,6 +113,8 @@ def _enter(journal: Journal, line: Mapping[str, Any]) -> None:
     elif event == "result":
         told.results.append(_seen_by_producer(line))
         told.ended_ns = line["t"]
+    elif event == "cancel":
+        told.cancelled = True
     elif event == "gone":
         told.gone = line.get("why", "")
     elif event == "missing":

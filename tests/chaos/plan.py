@@ -48,6 +48,8 @@ class Job:
     patience_ms: int
     deadline_ms: int | None = None
     delay_ms: int = 0
+    #: When it is cancelled, from when it was accepted; None: never.
+    cancel_ms: int | None = None
 
     @property
     def stored(self) -> bool:
@@ -109,7 +111,7 @@ def _draw_count(rng: random.Random, expected: float) -> int:
 
 def _draw_job(rng: random.Random, kind: str, now_ms: int) -> Job:
     mode = rng.choices(MODES, WEIGHTS)[0]
-    n, deadline_ms, delay_ms, task = rng.randrange(50, 400), None, 0, kind
+    n, deadline_ms, delay_ms, cancel_ms, task = rng.randrange(50, 400), None, 0, None, kind
     match kind:
         case "slow":
             n = rng.randrange(20, 80)
@@ -121,6 +123,10 @@ def _draw_job(rng: random.Random, kind: str, now_ms: int) -> Job:
             task, deadline_ms = "ok", rng.randrange(-20, 20)
         case "delayed":
             task, delay_ms = "ok", rng.randrange(600, 2500)
+        case "cancelled":
+            # Most of them while they wait for a child or run, some while they wait in the broker, some too late.
+            task, n, cancel_ms = "slow", rng.randrange(20, 80), rng.randrange(0, 500)
+            delay_ms = rng.choice([0, 0, 0, rng.randrange(600, 2500)])
     return Job(
         id=draw_id(rng, now_ms),
         kind=kind,
@@ -129,6 +135,7 @@ def _draw_job(rng: random.Random, kind: str, now_ms: int) -> Job:
         mode=mode,
         deadline_ms=deadline_ms,
         delay_ms=delay_ms,
+        cancel_ms=cancel_ms,
         patience_ms=NO_PATIENCE_MS if rng.random() < IMPATIENT else PATIENCE_MS,
     )
 

@@ -50,8 +50,9 @@ FAULTS = (
     "hangs",
     "clock-back",
     "rolling-restart",
-    "kill-worker+kill-broker",
+    "cancels+kill-worker+kill-broker",
     "stall-worker-rabbitmq+cut-worker-redis",
+    "cancels+kill-child",
 )
 ORDERS = [
     Order(seed=number, series=SERIES[number % 2], faults=tuple(name.split("+")), jobs=JOBS)
@@ -94,6 +95,7 @@ def test_every_accepted_job_has_exactly_one_result(rig: Rig, order: Order, progr
     # then the ledger is whole; if not, all of it is in the folder of this test
     assert not outcome.verdict.violations, f"{order.repeat}\n" + "\n".join(outcome.verdict.violations[:10])
     assert outcome.verdict.accepted > JOBS / 2
+    assert bool(outcome.verdict.cancelled) is ("cancels" in order.faults)
     assert outcome.verdict.results + outcome.verdict.reply_gone >= outcome.verdict.accepted
 
 

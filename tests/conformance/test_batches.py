@@ -99,13 +99,23 @@ def test_a_job_that_hangs_costs_the_others_of_its_call_nothing(harness: Harness,
     assert calls(results) == [1] * (SIZE - 1)
 
 
-def test_a_job_that_ends_the_child_is_isolated_and_the_others_succeed(harness: Harness, queue: str) -> None:
-    # Given two jobs in one call, of which one kills the child each time
-    poison, other = ended(harness, f"{queue}.crashing", "crash", "go")
+def test_a_job_that_ends_the_child_costs_the_others_of_its_call_nothing(harness: Harness, queue: str) -> None:
+    # Given a batch in which one job kills the child each time
+    results = ended(harness, f"{queue}.crashing", *full("go", "crash"))
 
-    # Then it is given up when its budget is spent, and the other has succeeded alone
-    assert (numbers([poison, other]), poison.attempt, other.attempt) == (["CHILD_LOST", 1], 2, 2)
-    assert calls([other]) == [1]
+    # Then it is given up when its budget is spent, and the others, in calls of their own, have lost no attempt
+    assert numbers(results) == [0, "CHILD_LOST", *range(2, SIZE)]
+    assert [result.attempt for result in results] == [1, 2, *[1] * (SIZE - 2)]
+    assert calls(results) == [1] * (SIZE - 1)
+
+
+def test_jobs_that_end_the_child_only_together_have_lost_nothing(harness: Harness, queue: str) -> None:
+    # Given jobs of which no one does harm by itself
+    results = ended(harness, f"{queue}.crashing", *["crowd"] * SIZE)
+
+    # Then the call with all of them has ended the child, and each has succeeded in its first attempt
+    assert numbers(results) == list(range(SIZE))
+    assert [result.attempt for result in results] == [1] * SIZE
 
 
 def test_each_job_of_a_batch_has_its_own_arguments_checked_and_its_own_deadline(harness: Harness, queue: str) -> None:

@@ -29,7 +29,7 @@ def act(jobs: list[dict[str, Any]]) -> list[Any]:
     for job in jobs:
         if job["action"] == "fail":
             raise ValueError(f"job {job['number']} is no good")
-        if job["action"] == "crash":
+        if job["action"] == "crash" or (job["action"] == "crowd" and len(jobs) > 1):
             os.kill(os.getpid(), signal.SIGKILL)
         if job["action"] == "hang":
             if job["data"]:
@@ -48,7 +48,7 @@ def act(jobs: list[dict[str, Any]]) -> list[Any]:
 for queue in (batches, serial_batches):
     queue.task(name="act", batch=Batch(size=SIZE, wait=WAIT_S, of=of))(act)
     queue.task(name="limited", batch=Batch(size=SIZE, wait=WAIT_S, of=of), timeout=TIMEOUT_S)(act)
-    queue.task(name="crashing", batch=Batch(size=2, wait=WAIT_S, of=of), retry=Retry(crashes=2, base=0))(act)
+    queue.task(name="crashing", batch=Batch(size=SIZE, wait=WAIT_S, of=of), retry=Retry(crashes=2, base=0))(act)
     queue.task(name="soon", batch=Batch(size=SIZE, wait=0, of=of), raises={"UNKNOWN": KeyError})(act)
 
 

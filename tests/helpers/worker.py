@@ -18,7 +18,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 class WorkerProcess:
-    """`penstock worker` with its log in a file.
+    """`penstock worker`, or another `verb` that runs one, with its log in a file.
 
     A `prefix` is a command that becomes the worker, for instance one that enters a network namespace.
     """
@@ -27,12 +27,13 @@ class WorkerProcess:
         self,
         log: Path,
         *arguments: str,
+        verb: str = "worker",
         environment: dict[str, str] | None = None,
         prefix: tuple[str, ...] = (),
         cwd: Path = ROOT,
     ) -> None:
         self._log = log
-        command = [*prefix, sys.executable, "-m", "penstock", "worker", *arguments]
+        command = [*prefix, sys.executable, "-m", "penstock", verb, *arguments]
         if "--http" not in arguments:
             command += ["--http", "127.0.0.1:0"]
         with log.open("wb") as sink:

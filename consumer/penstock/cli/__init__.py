@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 from penstock import __version__
-from penstock.cli import cancel, contract, dead, topology, worker, workers
+from penstock.cli import cancel, contract, dead, dev, topology, worker, workers
 from penstock.errors import PenstockError
 from penstock.wire.registry import Exit
 
@@ -29,12 +29,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--version", action="version", version=f"penstock {__version__}")
     verbs = parser.add_subparsers(metavar="COMMAND", required=True, parser_class=_Parser)
     worker.add(verbs)
+    dev.add(verbs)
     topology.add(verbs)
     workers.add(verbs)
     cancel.add(verbs)
     dead.add(verbs)
     contract.add(verbs)
-    options = parser.parse_args(arguments)
+    return status_of(parser.parse_args(arguments))
+
+
+def status_of(options: argparse.Namespace) -> int:
+    """Do what the options say (`options.run`); returns the exit status, an error is on stderr."""
     try:
         return int(options.run(options))
     except PenstockError as error:

@@ -22,6 +22,15 @@ def add(verbs: Any) -> None:
         help="run the tasks of one or more queues",
         description="Run the tasks of one or more queues until SIGTERM or Ctrl-C, which drain; a second one is fast.",
     )
+    add_options(parser)
+    parser.add_argument(
+        "--strict", action="store_true", help="production: declare nothing, require a user_id on every job"
+    )
+    parser.set_defaults(run=serve)
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """What `penstock worker` and `penstock dev` can both be told."""
     parser.add_argument("targets", nargs="+", metavar="MODULE:QUEUE", help="for instance myproject.tasks:stats")
     add_broker(parser)
     parser.add_argument(
@@ -29,9 +38,6 @@ def add(verbs: Any) -> None:
         metavar="URL",
         default=os.environ.get("PENSTOCK_REDIS_URL"),
         help="Redis for stored results and long bodies (default: $PENSTOCK_REDIS_URL; without it there are none)",
-    )
-    parser.add_argument(
-        "--strict", action="store_true", help="production: declare nothing, require a user_id on every job"
     )
     parser.add_argument("--name", default=default_instance(), help="this worker's name (default: host, pid, random)")
     parser.add_argument(
@@ -45,7 +51,7 @@ def add(verbs: Any) -> None:
         metavar="SECONDS",
         type=float,
         default=25.0,
-        help="time for running jobs at the end (default: 25)",
+        help="time for running jobs at the end (default: %(default)g)",
     )
     parser.add_argument(
         "--consumer-timeout",
@@ -87,19 +93,25 @@ def add(verbs: Any) -> None:
         default=os.environ.get("PENSTOCK_CONTRACTS", DEFAULT_CONTRACTS),
         help="the directory of contracts (default: $PENSTOCK_CONTRACTS, or contracts/tasks if it is there)",
     )
-    parser.add_argument("--log", choices=("auto", "json", "text"), default="auto", help="format of log lines")
+    parser.add_argument(
+        "--log", choices=("auto", "json", "text"), default="auto", help="format of log lines (default: %(default)s)"
+    )
     parser.add_argument(
         "--log-level",
         choices=("DEBUG", "INFO", "WARNING", "ERROR"),
         default="INFO",
         help="lowest level shown",
     )
-    parser.set_defaults(run=_run)
 
 
-def _run(options: argparse.Namespace) -> int:
+def settings_of(options: argparse.Namespace) -> WorkerSettings:
+    """The settings that the options make.
+
+    Raises:
+        UsageError: Some option is wrong.
+    """
     host, port = _address(options.http)
-    settings = WorkerSettings(
+    return WorkerSettings(
         targets=tuple(options.targets),
         amqp_url=amqp_url(options),
         redis_url=options.redis_url or None,
@@ -116,7 +128,21 @@ def _run(options: argparse.Namespace) -> int:
         on_broken=options.on_broken,
         contracts=options.contracts,
     )
-    telemetry.configure(service=settings.instance, style=options.log, level=options.log_level)
+
+
+def log_as(options: argparse.Namespace) -> None:
+    """Send the log where and how the options say."""
+    telemetry.configure(service=options.name, style=options.log, level=options.log_level)
+
+
+def serve(options: argparse.Namespace) -> int:
+    """Run a worker with these options until it is told to stop; returns its exit status.
+
+    Raises:
+        PenstockError: It cannot start or cannot go on.
+    """
+    settings = settings_of(options)
+    log_as(options)
     return asyncio.run(run(settings))
 
 

@@ -22,8 +22,8 @@ class End:
         said: Its last words, when it could not start.
         outcomes: The jobs that ended with it, and how.
         begun: Jobs that ran, too, when a neighbour's limit was the child's end. They have spent nothing.
-        apart: Jobs of one call that exceeded a limit: nobody knows because of which. They have spent nothing, and each
-            is to have a call of its own.
+        apart: Jobs of one call that exceeded a limit or lost its child: nobody knows because of which. They have spent
+            nothing, and each is to have a call of its own.
         unstarted: Jobs that had not begun, or hardly.
     """
 

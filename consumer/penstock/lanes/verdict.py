@@ -82,11 +82,12 @@ class Judge:
         """Sort the jobs that ran into these lists, which are those of End; what is in none has lost nothing."""
         for number, assigned in slot.running():
             delivery, run_s = assigned.delivery, self._now - assigned.since
-            if self._sentence is None or (number in self._cancelling and slot.width > 1):
+            cancelled = number in self._cancelling and slot.width > 1
+            if slot.together and not cancelled and (self._sentence is None or number in self._sentence.numbers):
+                apart.append(delivery)  # whichever of them did it does it again, alone
+            elif self._sentence is None or cancelled:
                 lost = child_lost(delivery, self._evidence, run_s=run_s)
                 outcomes.append((delivery, self._cancelling.ended(number, delivery, lost)))
-            elif number in self._sentence.numbers and slot.together:
-                apart.append(delivery)
             elif number in self._sentence.numbers:
                 judged = self._sentenced(self._sentence, delivery, run_s)
                 outcomes.append((delivery, self._cancelling.ended(number, delivery, judged)))

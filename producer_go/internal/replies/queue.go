@@ -97,6 +97,9 @@ func (q *queue) explain(err error) error {
 // receive hands replies out until the queue is gone, and with it every reply that was on its way.
 func (q *queue) receive(link *amqpconn.Link, deliveries <-chan amqp.Delivery, down func()) {
 	for d := range deliveries {
+		if d.Type != wire.TypeResult {
+			continue // for instance what a worker answers to a command about a job that is awaited here
+		}
 		q.router.Deliver(d.CorrelationId, Reply{Body: d.Body, Blob: wire.NamedBlob(d.Headers)})
 	}
 	link.Drop() // the channel can end before its connection, for instance when somebody deletes the queue

@@ -7,7 +7,7 @@ from functools import partial
 
 from tests.chaos.faults.base import Fault
 from tests.chaos.faults.clock import ClockJump
-from tests.chaos.faults.jobs import Crowd
+from tests.chaos.faults.jobs import Cancels, Crowd
 from tests.chaos.faults.network import Cut, HalfClose, Partition, Stall
 from tests.chaos.faults.processes import (
     CrashLoop,
@@ -48,6 +48,7 @@ FAULTS: Mapping[str, Callable[[], Fault]] = {
     "segfaults": partial(Crowd, "crashes", 8),
     "hangs": partial(Crowd, "hangs", 6),
     "memory-eaters": partial(Crowd, "eats", 6),
+    "cancels": Cancels,
     "clock-forward": partial(ClockJump, 1),
     "clock-back": partial(ClockJump, -1),
     "crash-loop": CrashLoop,

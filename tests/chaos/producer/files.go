@@ -19,11 +19,12 @@ type planned struct {
 	DeadlineMS *int64 `json:"deadline_ms"`
 	DelayMS    int64  `json:"delay_ms"`
 	PatienceMS int64  `json:"patience_ms"` // how long Enqueue may take
+	CancelMS   *int64 `json:"cancel_ms"`   // when it is cancelled, from when it was accepted; nil: never
 }
 
 // line is one line of the journal.
 type line struct {
-	Event string `json:"e"` // begin, then accepted, refused or unknown; then result, gone or missing; enqueued, end
+	Event string `json:"e"` // begin, then accepted, refused or unknown; cancel; result, gone or missing; enqueued, end
 	ID    string `json:"id,omitempty"`
 	At    int64  `json:"t"` // Unix nanoseconds
 	Why   string `json:"why,omitempty"`
@@ -55,14 +56,14 @@ func readPlan(path string) ([]planned, error) {
 	return jobs, err
 }
 
-// history is what earlier lives of this producer have written: the last event of each job.
+// history is what earlier lives of this producer have written: the last event of each job, but for its cancelling.
 type history map[string]string
 
 func readJournal(path string) (history, error) {
 	past := history{}
 	err := eachLine(path, func(text []byte) error {
 		var l line
-		if err := json.Unmarshal(text, &l); err == nil { // else it was cut off by the kill
+		if err := json.Unmarshal(text, &l); err == nil && l.Event != "cancel" { // else it was cut off by the kill
 			past[l.ID] = l.Event
 		}
 		return nil

@@ -14,6 +14,9 @@ var modes = map[string]penstock.ResultMode{
 	"reply": penstock.Reply, "stored": penstock.Stored, "reply+stored": penstock.ReplyAndStored,
 }
 
+// cancelPatience is how long Cancel may wait for a connection.
+const cancelPatience = 10 * time.Second
+
 // load enqueues and awaits.
 type load struct {
 	client   *penstock.Client
@@ -68,6 +71,9 @@ func (l *load) run(ctx context.Context, jobs []planned, past history) {
 // resume awaits the stored result of a job that an earlier life of this producer enqueued. A reply went to that
 // one's queue, which died with it.
 func (l *load) resume(ctx context.Context, job planned) {
+	if job.CancelMS != nil {
+		l.awaited.Go(func() { l.cancel(ctx, job.ID, 0) })
+	}
 	if job.Mode == "reply" {
 		l.journal.write(line{Event: "gone", ID: job.ID, Why: "the producer was killed"})
 		return
@@ -98,11 +104,27 @@ func (l *load) enqueue(ctx context.Context, job planned) {
 	case err == nil:
 		l.journal.write(line{Event: "accepted", ID: job.ID})
 		l.awaited.Go(func() { l.await(ctx, handle) })
+		if job.CancelMS != nil {
+			l.awaited.Go(func() { l.cancel(ctx, job.ID, time.Duration(*job.CancelMS)*time.Millisecond) })
+		}
 	case errors.Is(err, penstock.ErrUnknown):
 		l.journal.write(line{Event: "unknown", ID: job.ID, Why: err.Error()})
 	default:
 		l.journal.write(line{Event: "refused", ID: job.ID, Why: err.Error()})
 	}
+}
+
+// cancel tells the workers to cancel a job, once: that nobody has heard it, or perhaps, is no reason to do it again.
+func (l *load) cancel(ctx context.Context, id string, after time.Duration) {
+	select {
+	case <-time.After(after):
+	case <-ctx.Done():
+		return
+	}
+	l.journal.write(line{Event: "cancel", ID: id})
+	patience, end := context.WithTimeout(ctx, cancelPatience)
+	defer end()
+	_ = l.client.Cancel(patience, id) // whether it was heard, the result tells
 }
 
 // insist enqueues a job until the queue has room for it, as long as its caller has patience.

@@ -13,6 +13,7 @@ from tests.chaos.plan import Job
 
 A, B = Seen("1-100"), Seen("2-200")
 FAILED = Seen(None, "TASK_ERROR", "RuntimeError: no", 2, "worker-0")
+CANCELLED = Seen(None, "CANCELLED", "cancelled", 1, "worker-0")
 ONCE = Execution(attempt=1, pid=1, began_ns=1, ended_ns=2)
 KILLED = replace(ONCE, ended_ns=None)
 
@@ -30,12 +31,13 @@ def verdict(
     executions: tuple[Execution, ...] = (ONCE,),
     dead: tuple[str, ...] = (),
     gone: str | None = None,
+    cancelled: bool = False,
     left: dict[str, int] | None = None,
     stray: tuple[str, ...] = (),
     disruptions: int = 0,
     republications: int = 0,
 ) -> Verdict:
-    told = Told(enqueued=enqueued, results=list(replied), gone=gone)
+    told = Told(enqueued=enqueued, results=list(replied), gone=gone, cancelled=cancelled)
     return judge(
         [one],
         Evidence(
@@ -140,6 +142,27 @@ def test_a_job_that_ended_well_is_not_in_the_dead_queue() -> None:
 def test_a_failure_that_the_task_cannot_have_is_counted_apart() -> None:
     lost_child = replace(FAILED, code="CHILD_LOST")
     assert verdict(job(), stored=lost_child, dead=("CHILD_LOST",)).unexpected == {"CHILD_LOST": 1}
+
+
+@pytest.mark.parametrize("seen", [A, CANCELLED])
+def test_a_job_that_was_to_be_cancelled_is_or_succeeds(seen: Seen) -> None:
+    found = verdict(job("cancelled"), stored=seen, cancelled=True)
+    assert (found.violations, found.cancelled) == ([], int(seen is CANCELLED))
+
+
+def test_a_job_that_was_to_be_cancelled_ends_with_no_other_error() -> None:
+    lost_child = replace(FAILED, code="CHILD_LOST")
+    assert verdict(job("cancelled"), stored=lost_child, dead=("CHILD_LOST",), cancelled=True).violations
+
+
+@pytest.mark.parametrize("kind", ["ok", "cancelled"])
+def test_a_job_is_cancelled_only_if_that_was_asked_for(kind: str) -> None:
+    assert verdict(job(kind), stored=CANCELLED).violations
+
+
+def test_a_job_that_was_cancelled_before_it_started_may_have_nobody_to_tell() -> None:
+    found = verdict(job("cancelled", mode="reply"), gone="cut", executions=(), cancelled=True)
+    assert (found.lost, found.reply_gone, found.violations) == (0, 1, [])
 
 
 def test_messages_that_are_left_and_processes_that_are_left_are_found() -> None:

@@ -32,6 +32,11 @@ def test_every_kind_comes_and_a_crowd_stands_together() -> None:
     assert len(kinds) == 20_000
 
 
+def test_only_jobs_that_are_to_be_cancelled_are() -> None:
+    jobs = draw_jobs(random.Random(7), 500, [("cancelled", 12)] * 2)
+    assert [job.kind for job in jobs if job.cancel_ms is not None] == ["cancelled"] * 24
+
+
 def test_recovery_ends_with_the_first_window_that_is_as_full_as_before() -> None:
     # given a job every 10 ms, nothing from second 1 to 3, and the same pace again
     ends = [n * SECOND // 100 for n in (*range(100), *range(300, 400))]

@@ -601,15 +601,30 @@ def test_a_job_alone_in_its_call_has_timed_out() -> None:
     on_stage(test, jobs=1, batch=BATCH)
 
 
-def test_every_job_of_a_call_may_be_the_cause_of_a_crash() -> None:
+def test_the_jobs_of_a_call_that_crashes_spend_nothing_and_are_called_apart() -> None:
+    def test(stage: Stage) -> None:
+        # Given a call with three jobs, of which one has its answer and one is to be cancelled
+        told: list[CancelStep] = []
+        stage.answer(OutcomeKind.SUCCEEDED)
+        stage.place.cancel_job(job_id(2), told.append)
+
+        # When its child dies, then nobody knows which of them was the cause
+        end = stage.killed()
+        assert {tag: outcome.kind for tag, outcome in ended(end).items()} == {2: OutcomeKind.CANCELLED}
+        assert (tags(end.apart), end.begun, end.reason, told) == ([3, 4], [], Reason.SIGNAL, [CancelStep.KILLED])
+
+    on_stage(test, jobs=4, batch=Batch(size=4, wait=0))
+
+
+def test_a_job_alone_in_its_call_has_lost_its_child() -> None:
     def test(stage: Stage) -> None:
         end = stage.killed()
-        assert {tag: outcome.kind for tag, outcome in ended(end).items()} == dict.fromkeys(
-            (1, 2, 3), OutcomeKind.CHILD_LOST
+        assert ({tag: outcome.kind for tag, outcome in ended(end).items()}, end.apart) == (
+            {1: OutcomeKind.CHILD_LOST},
+            [],
         )
-        assert (end.apart, end.begun, end.reason) == ([], [], Reason.SIGNAL)
 
-    on_stage(test, jobs=3, batch=BATCH)
+    on_stage(test, jobs=1, batch=BATCH)
 
 
 @pytest.mark.parametrize(
