@@ -167,6 +167,7 @@ class Lane:
 
         The next ones import the code as it is then.
         """
+        self._starts.renew()
         for place in self._places:
             place.outdate()
         if any(place.stale for place in self._places):
@@ -188,6 +189,7 @@ class Lane:
         """End all children at once, whatever they do; nothing is reported any more."""
         self._stopping = self._ending = True
         self._breaker.stop()
+        self._starts.stop()
         for place in self._all_places():
             place.kill()
 
@@ -199,6 +201,7 @@ class Lane:
     async def _end_children(self) -> None:
         """Let idle children end by themselves and kill the others."""
         self._ending = True
+        self._starts.stop()
         for place in self._all_places():
             place.cancel()
             if place.busy:
