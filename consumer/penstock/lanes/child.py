@@ -95,6 +95,7 @@ class Child:
             undo.callback(self._stack.close)
             self._socket, theirs = socket.socketpair()
             undo.enter_context(self._socket)
+            self._socket.setblocking(False)
             with theirs:
                 if self._template is None:
                     self.born(self._spawn(theirs.fileno(), self._stack.fileno()))
@@ -102,8 +103,6 @@ class Child:
                     files = (MemoryFile(os.dup(theirs.fileno())), MemoryFile(os.dup(self._stack.fileno())))
                     self._template.fork(self, self._start, *files)
             undo.pop_all()
-        self._socket.setblocking(False)
-        self._loop.add_reader(self._socket, self._on_readable)
 
     def _spawn(self, *fds: int) -> int:
         command = [self._python, "-m", "penstock.lanes.runner", *map(str, (*fds, os.getpid()))]
@@ -117,6 +116,8 @@ class Child:
     def born(self, pid: int) -> None:
         """The process is there."""
         self._process = Process(pid, self._on_end)
+        # Not before: a child that was forked may speak sooner than its template says who it is.
+        self._loop.add_reader(self._socket, self._on_readable)
         if self._doomed:
             self._process.kill()
 

@@ -152,7 +152,7 @@ async def running(
         pids += observed.pids
         observed.lane.kill()
         await until(lambda: not observed.pids and observed.lane._starts.idle)
-        assert not [pid for pid in pids if alive(pid)]
+        assert [pid for pid in pids if alive(pid)] == []
 
 
 class Clock:
