@@ -41,11 +41,6 @@ class Starts:
         """Whether there is no template, and nothing left to be done for children that are gone."""
         return not (self._templates or self._tempdirs.going)
 
-    @property
-    def template(self) -> int | None:
-        """The process id of the template of the next child; None: there is none yet."""
-        return None if self._current is None else self._current.pid
-
     def start(self, *, on_frames: Callable[[list[Frame]], None], on_exit: Callable[[int, Evidence], None]) -> Child:
         """A child that has started; the arguments are those of Child.
 

@@ -49,6 +49,7 @@ class Template:
         self._forking: _Fork | None = None
         self._ready = False
         self._retired = False
+        self._killed = False
         self._said: str | None = None
         self._child = Child(
             ["template", spec.lane.kind, spec.target],
@@ -101,6 +102,7 @@ class Template:
 
     def kill(self) -> None:
         """End it at once."""
+        self._killed = True
         self._child.kill()
 
     def _next(self) -> None:
@@ -152,5 +154,6 @@ class Template:
         for fork in unborn:
             fork.child.never_born(self._said, status)
         fields: dict[str, Any] = {"queue": self._queue, "pid": self.pid, "exit": evidence.exit, "said": self._said}
-        _log.info("template ended", extra={"event": Event.TEMPLATE_EXITED, **fields})
+        level = logging.INFO if self._retired or self._killed else logging.WARNING
+        _log.log(level, "template ended", extra={"event": Event.TEMPLATE_EXITED, **fields})
         self._on_end(self)

@@ -56,9 +56,9 @@ def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def template_of(observed: Observed) -> int:
-    template = observed.lane._starts.template
+    template = observed.lane._starts._current
     assert template is not None
-    return template
+    return template.pid
 
 
 def lines(path: str) -> list[int]:
@@ -193,11 +193,18 @@ def test_children_are_recycled_and_a_job_in_quarantine_has_a_forked_child_too() 
         async with running(preload=True, recycle=Recycle(jobs=5)) as observed:
             template = template_of(observed)
             await observed.run(*(job(number) for number in range(1, 31)))
-            await until(lambda: observed.lane.exits["recycled"] >= 2)
+            await until(lambda: observed.lane.exits["recycled"] == 1 and observed.lane.states()["idle"] == 1)
             assert (await observed.run_alone(job(31))).kind is OutcomeKind.SUCCEEDED
             assert lines("imported") == [template]
 
     within_deadline(test())
+
+
+#: What a child finds of its confines.
+_CONFINED = (
+    "[os.environ['TMPDIR'] == __import__('tempfile').gettempdir(), os.nice(0), len(os.sched_getaffinity(0)),"
+    " __import__('resource').getrlimit(__import__('resource').RLIMIT_NOFILE), os.environ['TMPDIR']]"
+)
 
 
 def test_a_forked_child_is_confined_and_has_what_is_its_own() -> None:
@@ -207,12 +214,7 @@ def test_a_forked_child_is_confined_and_has_what_is_its_own() -> None:
             # Given two children
             directories = set()
             for number in (1, 2):
-                says = await told(
-                    observed,
-                    "[os.environ['TMPDIR'] == __import__('tempfile').gettempdir(), os.nice(0), len(os.sched_getaffinity(0)),"
-                    " __import__('resource').getrlimit(__import__('resource').RLIMIT_NOFILE), os.environ['TMPDIR']]",
-                    number=number,
-                )
+                says = await told(observed, _CONFINED, number=number)
                 assert says[:4] == [True, os.nice(0) + 2, 1, (200, 200)]
                 directories.add(says[4])
             failure = (await observed.run(job(3, "__import__('socket').socket()")))[3].failure
@@ -240,7 +242,7 @@ def test_the_end_of_the_template_costs_no_child_and_the_next_start_brings_a_new_
 
             # When the template is killed
             os.kill(template, signal.SIGKILL)
-            await until(lambda: observed.lane._starts.template is None)
+            await until(lambda: observed.lane._starts._current is None)
 
             # Then the children go on
             assert set(observed.pids) == children
@@ -326,7 +328,7 @@ def test_children_that_are_killed_while_the_template_imports_end_at_once_and_it_
         Path("lane_tasks.py").write_text(endless)  # noqa: ASYNC240
         observed = Observed(spec(2, preload=True))
         starting = asyncio.ensure_future(observed.lane.start())
-        await until(lambda: os.path.exists("importing") and bool(read("importing")))  # noqa: ASYNC240, PTH110
+        await until(lambda: os.path.exists("importing") and bool(read("importing")))  # noqa: PTH110
 
         # When its places give up, as they do after their time
         for place in observed.lane._places:
@@ -370,7 +372,7 @@ def test_nothing_outlives_a_worker_that_is_killed() -> None:
         "    async with running(slots=2, preload=True) as observed:\n"
         "        observed.submit(job(1, 'time.sleep(60)'))\n"
         "        await until(lambda: observed.lane.states()['busy'] == 1)\n"
-        "        print(*observed.pids, observed.lane._starts.template, flush=True)\n"
+        "        print(*observed.pids, observed.lane._starts._current.pid, flush=True)\n"
         "        await asyncio.Event().wait()\n"
         "asyncio.run(main())\n"
     )
@@ -381,7 +383,7 @@ def test_nothing_outlives_a_worker_that_is_killed() -> None:
             "-c",
             worker,
             stdout=asyncio.subprocess.PIPE,
-            env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[3])},  # noqa: ASYNC240
+            env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[3])},
         )
         assert started.stdout is not None
         try:

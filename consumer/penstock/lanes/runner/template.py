@@ -72,8 +72,10 @@ def run(line: Line, target: str) -> Forked | None:
     for frame in channel:
         if frame.kind == Kind.STACK:
             stack_fd = frame.fd
-        elif (forked := _forked(channel, frame, stack_fd, line)) is not None:
+            continue
+        if (forked := _forked(channel, frame, stack_fd, line)) is not None:
             return forked
+        stack_fd = None
     return None
 
 
@@ -89,6 +91,7 @@ def _must_be_alone(target: str) -> None:
 def _forked(channel: Channel, frame: Frame, stack_fd: int | None, line: Line) -> Forked | None:
     """Fork a child and tell the worker. In the child: what it has."""
     if frame.fd is None or stack_fd is None:
+        _close(*(fd for fd in (frame.fd, stack_fd) if fd is not None))
         channel.send(Kind.FORKED, 0, [0, "could not be forked: its template has no file descriptor left"])
         return None
     gate = _Gate(*os.pipe(), *os.pipe())
