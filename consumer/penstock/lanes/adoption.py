@@ -19,7 +19,8 @@ _PR_GET_CHILD_SUBREAPER: Final = 37
 class Adoption:
     """Whether this process takes orphans: only while a template forks.
 
-    At any other time an orphan is what a job has left behind. It goes to init as ever; here nobody would reap it.
+    At any other time an orphan is what a job has left behind. It goes to init as ever; here nobody would reap it,
+    and one that comes in these milliseconds stays a zombie, once it has ended, until the worker ends.
     """
 
     def __init__(self) -> None:

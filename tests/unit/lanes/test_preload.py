@@ -14,7 +14,7 @@ from penstock import Confine
 from penstock.domain.outcome import OutcomeKind
 from penstock.domain.recycle import Recycle
 from penstock.errors import CatalogError, WorkerError
-from penstock.lanes import supervisor
+from penstock.lanes import adoption, supervisor
 from penstock.lanes.adoption import Adoption, _takes_orphans
 from penstock.wire.result import decode_result
 from tests.unit.lanes.observed import CRASH, HANG, MODULE, Observed, allow, job, read, running, spec, told, values
@@ -125,12 +125,12 @@ def test_a_process_that_takes_no_orphans_still_takes_none_when_the_children_are_
 
 
 def test_orphans_are_taken_until_the_last_fork_is_over() -> None:
-    adoption = Adoption()
-    adoption.begin()
-    adoption.begin()
-    adoption.end()
+    forks = Adoption()
+    forks.begin()
+    forks.begin()
+    forks.end()
     assert _takes_orphans()
-    adoption.end()
+    forks.end()
     assert not _takes_orphans()
 
 
@@ -341,6 +341,42 @@ def test_children_that_are_killed_while_the_template_imports_end_at_once_and_it_
         await until(lambda: not alive(lines("importing")[0]))
         observed.lane.kill()
         await until(lambda: observed.lane._starts.idle)
+
+    within_deadline(test())
+
+
+def test_a_system_that_gives_the_child_to_somebody_else_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    # Given a system that lets nobody but init take orphans
+    monkeypatch.setattr(adoption, "_take_orphans", lambda _: None)
+    if _takes_orphans():
+        pytest.skip("this process takes orphans anyway")
+
+    async def test() -> None:
+        # Then a child that was forked ends, and the worker is told why
+        said = await refused(Observed(spec(1, preload=True)))
+        assert said.startswith("a child of queue q was not given to its worker by the system (PR_SET_CHILD_SUBREAPER)")
+        assert not Path("warmed").exists()  # noqa: ASYNC240
+
+    within_deadline(test())
+
+
+def test_a_template_that_stops_in_the_middle_of_a_fork_is_ended_with_the_child_that_is_not_wanted_any_more() -> None:
+    async def test() -> None:
+        async with running(slots=1, preload=True) as observed:
+            # Given a template that stands still, and a child that waits for it
+            template = template_of(observed)
+            os.kill(template, signal.SIGSTOP)
+            assert observed.lane.quarantine(job(1))
+            await until(lambda: observed.lane.states()["quarantine"] == 1)
+
+            # When its place gives up
+            observed.lane._quarantine.place._boots_too_long()
+
+            # Then the template is gone, and the job is the caller's again
+            await until(lambda: bool(observed.unstarted))
+            assert [delivery.tag for delivery in observed.unstarted] == [1]
+            await until(lambda: not alive(template))
+            assert values(await observed.run(job(2))) == {2: 2}
 
     within_deadline(test())
 

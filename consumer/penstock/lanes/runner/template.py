@@ -5,6 +5,7 @@ The children share what the import has made, copy on write, and start without im
 The child is to be the worker's own, not the template's: see the parent's side for why. So the template forks a process
 between, which forks the child and ends; then Linux gives the child to the worker. The child waits at a gate until
 that has happened. A template that dies before it opens the gate takes the child with it: the worker does not know it.
+One that dies just after leaves a child whose line the worker has closed, so that it ends before its first job.
 """
 
 from __future__ import annotations
