@@ -84,7 +84,9 @@ class Starts:
         if self._current is None:
             with ExitStack() as undo:
                 confine = self._lane.confine
-                start = Start(confine=confine, tempdir=self._tempdir(confine, undo))
+                # A library that counts the cores in its import is to find as many as the children have.
+                core = self._free_core(confine) if confine is not None and confine.spread else None
+                start = Start(confine=confine, core=core, tempdir=self._tempdir(confine, undo))
                 template = Template(self._spec, start, self._template_ended)
                 template.launch()
                 self._templates[template] = undo.pop_all()

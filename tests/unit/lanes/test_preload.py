@@ -228,6 +228,18 @@ def test_a_forked_child_is_confined_and_has_what_is_its_own() -> None:
     within_deadline(test())
 
 
+def test_a_template_of_children_with_a_core_each_has_one_core_when_it_imports() -> None:
+    async def test() -> None:
+        Path("lane_tasks.py").write_text(NOTING + "CORES = os.sched_getaffinity(0)\n")  # noqa: ASYNC240
+        async with running(slots=2, preload=True, confine=Confine(spread=True)) as observed:
+            assert len(await told(observed, "CORES")) == 1
+            assert len(set.union(*(os.sched_getaffinity(pid) for pid in observed.pids))) == min(
+                2, len(os.sched_getaffinity(0))
+            )
+
+    within_deadline(test())
+
+
 # ── how the template ends ───────────────────────────────────────────────────────────────────────────
 
 

@@ -45,15 +45,6 @@ class Forked(NamedTuple):
     start: Start
 
 
-class _Gate(NamedTuple):
-    """Where the child waits, and where it then says who it is."""
-
-    wait: int
-    open: int
-    listen: int
-    tell: int
-
-
 def run(line: Line, target: str) -> Forked | None:
     """Import the queue and fork until the worker closes: then None. In a child that was forked: what it has.
 
@@ -95,21 +86,23 @@ def _forked(channel: Channel, frame: Frame, stack_fd: int | None, line: Line) ->
         _close(*(fd for fd in (frame.fd, stack_fd) if fd is not None))
         channel.send(Kind.FORKED, 0, [0, "could not be forked: its template has no file descriptor left"])
         return None
-    gate = _Gate(*os.pipe(), *os.pipe())
     # What waits to be written would be written by each child again.
     sys.stdout.flush()
     sys.stderr.flush()
     try:
-        between = _fork()
+        gate, wait = socket.socketpair()
+        with gate, wait:
+            between = _fork()
+            if between == 0:
+                _fork_and_end()
+                gate.close()
+                return _child(frame, stack_fd, wait, line)
+            wait.close()
+            answer = _let_go(gate, between)
     except OSError as error:
-        _close(*gate, frame.fd, stack_fd)
-        channel.send(Kind.FORKED, 0, [0, f"could not be forked: {error.strerror}"])
-        return None
-    if between == 0:
-        _fork_and_end(gate)
-        return _child(frame, stack_fd, gate, line)
-    _close(gate.wait, gate.tell, frame.fd, stack_fd)
-    channel.send(Kind.FORKED, 0, _let_go(gate, between))
+        answer = (0, f"could not be forked: {error.strerror}")
+    _close(frame.fd, stack_fd)
+    channel.send(Kind.FORKED, 0, answer)
     return None
 
 
@@ -120,7 +113,7 @@ def _fork() -> int:
         return os.fork()
 
 
-def _fork_and_end(gate: _Gate) -> None:
+def _fork_and_end() -> None:
     """In the process between: fork the child and end. In the child: return."""
     try:
         pid = _fork()
@@ -128,16 +121,15 @@ def _fork_and_end(gate: _Gate) -> None:
         os._exit(error.errno or 1)
     if pid:
         os._exit(0)
-    _close(gate.open, gate.listen)
 
 
-def _let_go(gate: _Gate, between: int) -> tuple[int, str | None]:
+def _let_go(gate: socket.socket, between: int) -> tuple[int, str | None]:
     """Open the gate once the worker has the child; returns the child's id, or 0 and why there is none."""
     _, status = os.waitpid(between, 0)
-    with contextlib.suppress(BrokenPipeError):  # there is no child
-        os.write(gate.open, _GO)
-    pid = os.read(gate.listen, 32)
-    _close(gate.open, gate.listen)
+    pid = b""
+    with contextlib.suppress(ConnectionError):  # there is no child
+        gate.sendall(_GO)
+        pid = gate.recv(32)
     if pid:
         return int(pid), None
     if errno := os.waitstatus_to_exitcode(status):
@@ -145,18 +137,20 @@ def _let_go(gate: _Gate, between: int) -> tuple[int, str | None]:
     return 0, "was not given to its worker by the system (PR_SET_CHILD_SUBREAPER), which preload=True needs"
 
 
-def _child(frame: Frame, stack_fd: int, gate: _Gate, line: Line) -> Forked:
+def _child(frame: Frame, stack_fd: int, gate: socket.socket, line: Line) -> Forked:
     """Become a child of the worker: with a session, a line and a stack of its own, and nothing of the template's."""
-    os.setsid()
-    if os.read(gate.wait, 1) != _GO:
-        os._exit(0)
-    die_with_parent(line.parent_pid)
-    os.write(gate.tell, str(os.getpid()).encode())
-    _close(gate.wait, gate.tell)
-    leave_last_stack(stack_fd)
-    line.socket.close()
-    os.close(line.stack_fd)
     assert frame.fd is not None
+    try:
+        os.setsid()
+        if gate.recv(1) != _GO:
+            os._exit(0)
+        die_with_parent(line.parent_pid)
+        gate.sendall(str(os.getpid()).encode())
+        leave_last_stack(stack_fd)
+        line.socket.close()
+        os.close(line.stack_fd)
+    except OSError:
+        os._exit(1)  # an error here must not be answered in the template's name
     return Forked(socket.socket(fileno=frame.fd), Start.from_wire(frame.meta))
 
 
