@@ -16,7 +16,7 @@ from tests.helpers.lane_tasks import SLOTS
 from tests.helpers.wait import until
 from tests.unit.waiting import alive
 
-LANES = ("processes", "threads", "serial", "asynchronous", "commands")
+LANES = ("processes", "preloaded", "threads", "serial", "asynchronous", "commands")
 
 
 @pytest.fixture(params=LANES)

@@ -18,6 +18,7 @@ TIMEOUT_S = 1.0
 RETRY = Retry(attempts=3, base=0, share=None)
 
 processes = Queue("processes", lane=Processes(SLOTS))
+preloaded = Queue("preloaded", lane=Processes(SLOTS, preload=True))
 threads = Queue("threads", lane=Threads(SLOTS))
 serial = Queue("serial", lane=Serial())
 asynchronous = Queue("asynchronous", lane=Async(SLOTS))
@@ -76,7 +77,7 @@ async def echo_async(data: bytes) -> bytes:
     return data
 
 
-for queue in (processes, threads, serial):
+for queue in (processes, preloaded, threads, serial):
     queue.task(name="echo")(echo)
     queue.task(name="run")(run)
     queue.task(name="limited", timeout=TIMEOUT_S)(run)

@@ -17,7 +17,7 @@ MODULE = """
 import os
 from pathlib import Path
 from penstock import {lane}, Queue, current_job
-t = Queue("t", lane={lane}({slots}))
+t = Queue("t", lane={lane}({slots}{options}))
 CODE = {code}
 
 @t.startup
@@ -39,11 +39,12 @@ def fails(): raise ValueError("the next hook is called all the same")
 """
 
 
-def write(folder: Path, code: int, lane: str = "Processes", slots: int = 2) -> None:
+def write(folder: Path, code: int, lane: str = "Processes", slots: int = 2, options: str = "") -> None:
     asynchronous = lane == "Async"
     text = MODULE.format(
         lane=lane,
         slots="" if lane == "Serial" else slots,
+        options=options,
         code=code,
         kind="async " if asynchronous else "",
         pause="await asyncio.sleep(0.005)" if asynchronous else "time.sleep(0.005)",
@@ -55,11 +56,12 @@ def pids(file: Path) -> list[int]:
     return [int(line) for line in file.read_text().split()] if file.exists() else []
 
 
+@pytest.mark.parametrize("options", ["", ", preload=True"], ids=["anew", "preloaded"])
 def test_children_are_replaced_by_new_code_while_jobs_go_on(
-    start_worker: Callable[..., WorkerProcess], producer: Producer, tmp_path: Path
+    start_worker: Callable[..., WorkerProcess], producer: Producer, tmp_path: Path, options: str
 ) -> None:
     # Given a worker with two children, of which one has a job that takes its time
-    write(tmp_path, code=1)
+    write(tmp_path, code=1, options=options)
     worker = start_worker(target="app:t", cwd=tmp_path)
     before = set(pids(tmp_path / "began"))
     assert len(before) == 2
@@ -67,7 +69,7 @@ def test_children_are_replaced_by_new_code_while_jobs_go_on(
     assert producer.call("t.code").value[0] == 1
 
     # When the code is changed and the worker is told
-    write(tmp_path, code=2)
+    write(tmp_path, code=2, options=options)
     worker.signal(signal.SIGHUP)
 
     # Then the idle child is replaced, and jobs meet the new code

@@ -32,8 +32,8 @@ class Confine:
         nice: By how much a child's priority is lower than the worker's, 0 to 19. Defaults to 0.
         open_files: The most file descriptors, at least 32 (RLIMIT_NOFILE). Defaults to None: as the worker.
         file_size: The most bytes of a file that is written (RLIMIT_FSIZE), also of the one in memory by which a
-            result too long for a message goes to the worker. Beyond it Python gets an OSError, a program SIGXFSZ.
-            Defaults to None: as the worker.
+            result too long for a message goes to the worker, and of the one to which the worker's output is
+            redirected. Beyond it Python gets an OSError, a program SIGXFSZ. Defaults to None: as the worker.
         processes: With how many processes and threads of the worker's user, on the whole machine and the worker's own
             included, a child can start no more of them (RLIMIT_NPROC): a guard against fork bombs. The system does
             not hold root to it, so a child that runs as root refuses to start. Defaults to None: as the worker.

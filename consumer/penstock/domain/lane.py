@@ -41,9 +41,14 @@ class LaneSpec:
             machine's memory).
         confine: What the children may have of the machine: cores, files, the network. Defaults to None: what the worker
             may. The child that describes the queue to the worker, at its start, is not confined.
+        preload: Whether the module is imported once, by a process that is then forked for each child, instead of by
+            each child. Then a start takes milliseconds, and children share the memory of what the import made until
+            they change it; `@queue.startup` still runs in each. On Linux, for Processes and Serial. Not for modules
+            whose import starts threads, opens connections or initialises a GPU: see docs/lanes.md. Defaults to False.
 
     Raises:
-        DeclarationError: `slots`, `memory` or `quarantine_memory` is below 1, or `confine` is no Confine.
+        DeclarationError: `slots`, `memory` or `quarantine_memory` is below 1, or `confine` is no Confine; or this
+            lane has no `preload`.
     """
 
     #: Its name in the catalog; "": this is no kind of lane.
@@ -52,6 +57,8 @@ class LaneSpec:
     shared: ClassVar[bool] = False
     #: Whether there may be more slots or fewer while it is at work.
     resizable: ClassVar[bool] = True
+    #: Whether its children can be forked from one that has imported the module.
+    forked: ClassVar[bool] = False
 
     slots: int = field(default_factory=_cores)
     python: str | None = None
@@ -59,6 +66,7 @@ class LaneSpec:
     memory: int | None = None
     recycle: Recycle | None = None
     confine: Confine | None = None
+    preload: bool = False
 
     def __post_init__(self) -> None:
         """Check the numbers."""
@@ -72,6 +80,8 @@ class LaneSpec:
                 raise DeclarationError(f"{name}: {what} must be at least 1, not {limit}")
         if not isinstance(self.confine, Confine | None):
             raise DeclarationError(f"{name}: confine must be a Confine, not {self.confine!r}")
+        if self.preload and not self.forked:
+            raise DeclarationError(f"{name}: only Processes and Serial have preload=True")
 
     @property
     def children(self) -> int:
@@ -105,6 +115,7 @@ class LaneSpec:
             "memory": self.memory,
             "recycle": self.recycle and self.recycle.to_wire(),
             "confine": self.confine and self.confine.to_wire(),
+            "preload": self.preload,
         }
 
     @staticmethod
@@ -118,6 +129,7 @@ class LaneSpec:
             memory=wire["memory"],
             recycle=wire["recycle"] and Recycle.from_wire(wire["recycle"]),
             confine=wire["confine"] and Confine.from_wire(wire["confine"]),
+            preload=wire["preload"],
         )
 
 
@@ -129,6 +141,7 @@ class Processes(LaneSpec):
 
     __slots__ = ()
     kind = "processes"
+    forked = True
 
 
 class Threads(LaneSpec):
@@ -165,6 +178,7 @@ class Serial(LaneSpec):
 
     kind = "serial"
     resizable = False
+    forked = True
 
     slots: int = 1
 

@@ -10,16 +10,19 @@ import signal
 import socket
 import subprocess
 import sys
-import threading
 from collections import deque
 from collections.abc import Callable, Sequence
-from typing import Final
+from typing import TYPE_CHECKING, Final, Protocol
 
 from penstock.domain.confine import Start
 from penstock.domain.outcome import Evidence
-from penstock.lanes.frames import Frame, Reader, receive, send_with
+from penstock.lanes.frames import Frame, Kind, Reader, receive, send_with
 from penstock.lanes.laststack import StackFile
+from penstock.lanes.process import Process
 from penstock.memory_file import MemoryFile
+
+if TYPE_CHECKING:
+    import resource
 
 #: A child that is started with nothing.
 NO_START: Final = Start()
@@ -30,17 +33,30 @@ _STACK_S: Final = 0.5
 _RSS_UNIT: Final = 1 if sys.platform == "darwin" else 1024
 
 
+class Forks(Protocol):
+    """What forks children, instead of starting an interpreter for each."""
+
+    def fork(self, child: Child, start: Start, line: MemoryFile, stack: MemoryFile) -> None:
+        """Fork a child when there is nothing in the way, and tell it by `born` or `never_born`."""
+        ...
+
+    def withdraw(self, child: Child) -> None:
+        """Not to fork a child that is not born yet, as far as that can be."""
+        ...
+
+
 class Child:
     """One child process.
 
     Args:
-        arguments: What follows START on the runner's command line.
+        arguments: What follows START on the runner's command line; a child that is forked has none.
         python: The interpreter; None: the parent's own.
         on_frames: Called with the frames of one read, in order.
         on_exit: Called once, after the last frame, with the exit status (negative: the signal that ended it) and all
             that is known of the end. Linux counts what this process had in memory when it started the child as the
             child's, so `peak_rss` is never below that.
         start: What it is started with. Defaults to nothing.
+        template: What forks it. Defaults to None: an interpreter is started.
     """
 
     def __init__(
@@ -51,9 +67,11 @@ class Child:
         on_frames: Callable[[list[Frame]], None],
         on_exit: Callable[[int, Evidence], None],
         start: Start = NO_START,
+        template: Forks | None = None,
     ) -> None:
         self._arguments = arguments
         self._start = start
+        self._template = template
         self._python = python or sys.executable
         self._on_frames = on_frames
         self._on_exit = on_exit
@@ -62,11 +80,13 @@ class Child:
         self._unsent: deque[tuple[MemoryFile | None, list[bytes]]] = deque()
         self._blocked = False
         self._finishing = False
-        #: Held while the process is signalled or reaped: what is reaped has lost its id to anybody.
-        self._signalling = threading.Lock()
+        #: None: it is not born yet.
+        self._process: Process | None = None
+        #: Whether it is to be killed when it is born.
+        self._doomed = False
 
     def start(self) -> None:
-        """Spawn the process.
+        """Spawn the process, or have it forked; what is sent meanwhile waits for it.
 
         Raises:
             OSError: The interpreter cannot be run, or there is no descriptor left.
@@ -77,29 +97,43 @@ class Child:
             undo.callback(self._stack.close)
             self._socket, theirs = socket.socketpair()
             undo.enter_context(self._socket)
+            self._socket.setblocking(False)
             with theirs:
-                fds = (theirs.fileno(), self._stack.fileno())
-                command = [
-                    self._python,
-                    "-m",
-                    "penstock.lanes.runner",
-                    *map(str, (*fds, os.getpid())),
-                    json.dumps(self._start.to_wire()),
-                    *self._arguments,
-                ]
-                self._process = subprocess.Popen(  # noqa: S603 -- our own module
-                    command, stdin=subprocess.DEVNULL, pass_fds=fds, start_new_session=True
-                )
+                if self._template is None:
+                    self.born(self._spawn(theirs.fileno(), self._stack.fileno()))
+                else:
+                    files = (MemoryFile(os.dup(theirs.fileno())), MemoryFile(os.dup(self._stack.fileno())))
+                    self._template.fork(self, self._start, *files)
             undo.pop_all()
-        self._socket.setblocking(False)
+
+    def _spawn(self, *fds: int) -> int:
+        command = [self._python, "-m", "penstock.lanes.runner", *map(str, (*fds, os.getpid()))]
+        command += [json.dumps(self._start.to_wire()), *self._arguments]
+        popen = subprocess.Popen(  # noqa: S603 -- our own module
+            command, stdin=subprocess.DEVNULL, pass_fds=fds, start_new_session=True
+        )
+        popen.returncode = 0  # it is reaped elsewhere: nothing is left to do here
+        return popen.pid
+
+    def born(self, pid: int) -> None:
+        """The process is there."""
+        self._process = Process(pid, self._on_end)
+        # Not before: a child that was forked may speak sooner than its template says who it is.
         self._loop.add_reader(self._socket, self._on_readable)
-        # A thread learns of the end even when a grandchild still holds the socket.
-        threading.Thread(target=self._await_exit, name=f"penstock-child-{self.pid}", daemon=True).start()
+        if self._doomed:
+            self._process.kill()
+
+    def never_born(self, said: str | None, status: int) -> None:
+        """There will be no process: this is its end, with this status and these last words, if any."""
+        if said is not None:
+            self._loop.call_soon(self._on_frames, [Frame(Kind.FAILED, 0, [said], b"")])
+        evidence = Evidence(exit=describe_exit(status), peak_rss=None, stack=None)
+        self._loop.call_soon(self._exited, status, evidence)
 
     @property
     def pid(self) -> int:
-        """The process id; also the id of its session and process group."""
-        return self._process.pid
+        """The process id; also the id of its session and process group. 0: it is not born yet."""
+        return 0 if self._process is None else self._process.pid
 
     def send(self, frame: bytes, file: MemoryFile | None = None) -> None:
         """Add a frame, and the file whose descriptor goes with it, to those that `flush` sends."""
@@ -115,15 +149,21 @@ class Child:
 
     def kill(self) -> None:
         """End the child and what it started, at once."""
-        self._signal(os.killpg, signal.SIGKILL)
+        if self._process is not None:
+            self._process.kill()
+        elif self._template is not None and not self._doomed:
+            self._doomed = True
+            self._template.withdraw(self)
 
     def interrupt(self) -> None:
         """Have a child that is ready look which of its jobs is to end."""
-        self._signal(os.kill, signal.SIGINT)
+        if self._process is not None:
+            self._process.send(signal.SIGINT)
 
     def ask_stack(self) -> None:
         """Have a child that is ready write its stacks down, for what `on_exit` tells if it ends now."""
-        self._signal(os.kill, signal.SIGUSR2)
+        if self._process is not None:
+            self._process.send(signal.SIGUSR2)
 
     def stack(self) -> str | None:
         """What it has written down since it was asked; None: nothing yet."""
@@ -132,14 +172,6 @@ class Child:
     def forget_stack(self) -> None:
         """Drop the stacks that were written down: the child lives on."""
         self._stack.forget()
-
-    def _signal(self, send: Callable[[int, int], None], number: signal.Signals) -> None:
-        with self._signalling:
-            if self._process.returncode is None:
-                try:
-                    send(self.pid, number)
-                except (ProcessLookupError, PermissionError):
-                    pass  # it was faster; macOS says of a dead one that we may not
 
     def flush(self) -> None:
         """Send the frames in as few writes as can be; what the socket does not take follows when it can."""
@@ -187,13 +219,8 @@ class Child:
         self._on_frames(self._reader.feed(data, fds))
         return True
 
-    def _await_exit(self) -> None:
-        # While the dead child is not reaped, its process group cannot be anybody else's: end what it started.
-        os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOWAIT)
-        self.kill()
-        with self._signalling:
-            _, waited, usage = os.wait4(self.pid, 0)
-            self._process.returncode = status = os.waitstatus_to_exitcode(waited)
+    def _on_end(self, status: int, usage: resource.struct_rusage) -> None:
+        """The process has ended; this is a thread of its own."""
         evidence = Evidence(exit=describe_exit(status), peak_rss=usage.ru_maxrss * _RSS_UNIT, stack=self._stack.read())
         try:
             self._loop.call_soon_threadsafe(self._exited, status, evidence)

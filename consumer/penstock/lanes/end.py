@@ -15,7 +15,7 @@ class End:
     """How a child ended.
 
     Attributes:
-        pid: Its process id.
+        pid: Its process id; 0: it was to be forked and never was.
         status: Its exit status; negative: the signal that ended it.
         evidence: What is known of its end.
         reason: Why it ended.
@@ -42,7 +42,7 @@ class End:
         running = next((delivery for delivery, _ in self.outcomes), self.apart[0] if self.apart else None)
         jobs = len(self.outcomes) + len(self.apart)
         return {
-            "pid": self.pid,
+            "pid": self.pid or None,
             "exit": self.evidence.exit,
             "peak_rss": self.evidence.peak_rss,
             "job_id": running and running.job_id,

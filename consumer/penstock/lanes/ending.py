@@ -8,6 +8,7 @@ from typing import Final
 
 from penstock.domain.delivery import Delivery
 from penstock.lanes.place import END_S, Place
+from penstock.lanes.starts import Starts
 
 #: Seconds that the kernel has to end a killed child.
 KILL_S: Final = 5.0
@@ -19,11 +20,11 @@ class Ending:
     Args:
         places: All of its places.
         in_children: How many jobs its children have.
-        tidy: Whether nothing is left to be done for children that are gone.
+        starts: What starts the children, and has something left to do when they are gone.
     """
 
     def __init__(
-        self, places: Callable[[], Iterable[Place]], in_children: Callable[[], int], *, tidy: Callable[[], bool]
+        self, places: Callable[[], Iterable[Place]], in_children: Callable[[], int], starts: Callable[[], Starts]
     ) -> None:
         #: Whether the lane is to end: nothing begins any more.
         self.begun = False
@@ -33,7 +34,7 @@ class Ending:
         self.cut_off: list[Delivery] = []
         self._places = places
         self._in_children = in_children
-        self._tidy = tidy
+        self._starts = starts
         self._hurried = False
         self._changed = asyncio.Event()
 
@@ -59,6 +60,7 @@ class Ending:
     def kill(self) -> None:
         """End all children at once, whatever they do; nothing is reported any more."""
         self.begun = self.cutting = True
+        self._starts().stop()
         for place in self._places():
             place.kill()
 
@@ -70,6 +72,7 @@ class Ending:
     async def _end_children(self) -> None:
         """Let idle children end by themselves and kill the others."""
         self.cutting = True
+        self._starts().stop()
         for place in self._places():
             place.alarm.cancel()
             if place.busy:
@@ -86,7 +89,7 @@ class Ending:
         """Wait until no child is left, and nothing of one, at most `seconds`."""
 
         def gone() -> bool:
-            return all(place.child is None for place in self._places()) and self._tidy()
+            return all(place.child is None for place in self._places()) and self._starts().idle
 
         try:
             await asyncio.wait_for(self._until(gone), seconds)

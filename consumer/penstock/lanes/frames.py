@@ -23,6 +23,9 @@ descriptor comes with the frame (SCM_RIGHTS), whose kind has the highest bit set
     parent ──▶ child    CANCEL   meta []; the job of this number is to end. To a child with several jobs only: one that
                                  runs its job does not read
     child  ──▶ parent   CATALOG  meta [queues]; the child then ends
+    parent ──▶ template STACK    meta []; with the file for the last stack of the child that is forked next
+    parent ──▶ template FORK     meta of its Start; with the child's end of its line. One at a time
+    template ─▶ parent  FORKED   meta [pid, None], or [0, why not]
     parent closes                the child finishes the jobs that it has and ends
 """
 
@@ -64,6 +67,9 @@ class Kind(IntEnum):
     BLOCKED = 7
     CANCEL = 8
     BATCH = 9
+    STACK = 10
+    FORK = 11
+    FORKED = 12
 
 
 class Frame(NamedTuple):

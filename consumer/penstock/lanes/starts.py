@@ -13,6 +13,7 @@ from penstock.domain.task import QueueSpec
 from penstock.lanes.child import Child
 from penstock.lanes.frames import Frame
 from penstock.lanes.tempdir import TempDirs
+from penstock.lanes.template import Template
 
 
 class Starts:
@@ -24,15 +25,21 @@ class Starts:
     """
 
     def __init__(self, spec: QueueSpec, on_change: Callable[[], None]) -> None:
+        self._spec = spec
         self._lane = spec.lane
+        self._on_change = on_change
+        #: Those that have not ended yet, and what they leave when they do.
+        self._templates: dict[Template, ExitStack] = {}
+        #: That of the next child; None: it brings a new one.
+        self._current: Template | None = None
         self._tempdirs = TempDirs(on_change)
         #: How many children have a core for themselves, by its number.
         self._on_core: Counter[int] = Counter()
 
     @property
     def idle(self) -> bool:
-        """Whether nothing is left to be done for children that are gone."""
-        return not self._tempdirs.going
+        """Whether there is no template, and nothing left to be done for children that are gone."""
+        return not (self._templates or self._tempdirs.going)
 
     def start(self, *, on_frames: Callable[[list[Frame]], None], on_exit: Callable[[int, Evidence], None]) -> Child:
         """A child that has started; the arguments are those of Child.
@@ -48,24 +55,67 @@ class Starts:
                 leave.close()
                 on_exit(status, evidence)
 
-            child = Child([self._lane.kind], start=start, python=self._lane.python, on_frames=on_frames, on_exit=ended)
+            child = Child(
+                [self._lane.kind],
+                start=start,
+                python=self._lane.python,
+                on_frames=on_frames,
+                on_exit=ended,
+                template=self._template() if self._lane.preload else None,
+            )
             child.start()
             # What a child that cannot start leaves at once, one that has started leaves at its end.
             leave.push(undo.pop_all())
         return child
 
+    def renew(self) -> None:
+        """What starts from now on has the code as it is then."""
+        if self._current is not None:
+            self._current.retire()
+            self._current = None
+
+    def stop(self) -> None:
+        """Nothing starts any more."""
+        for template in self._templates:
+            template.kill()
+
+    def _template(self) -> Template:
+        """The template of the next child, started if there is none."""
+        if self._current is None:
+            with ExitStack() as undo:
+                confine = self._lane.confine
+                # A library that counts the cores in its import is to find as many as the children have.
+                core = self._free_core(confine) if confine is not None and confine.spread else None
+                start = Start(confine=confine, core=core, tempdir=self._tempdir(confine, undo))
+                template = Template(self._spec, start, self._template_ended)
+                template.launch()
+                self._templates[template] = undo.pop_all()
+            self._current = template
+        return self._current
+
+    def _template_ended(self, template: Template) -> None:
+        self._templates.pop(template).close()
+        if self._current is template:
+            self._current = None
+        self._on_change()
+
+    def _tempdir(self, confine: Confine | None, undo: ExitStack) -> str | None:
+        """A directory for one process; `undo` removes it."""
+        if confine is None or not confine.tempdir:
+            return None
+        made = self._tempdirs.make()
+        undo.callback(self._tempdirs.remove, made)
+        return made
+
     def _begin(self, undo: ExitStack) -> Start:
         """What the next child has; `undo` takes it back."""
         confine = self._lane.confine
-        core = tempdir = None
+        core = None
         if confine is not None and confine.spread:
             core = self._free_core(confine)
             self._on_core[core] += 1
             undo.callback(self._on_core.subtract, [core])
-        if confine is not None and confine.tempdir:
-            tempdir = self._tempdirs.make()
-            undo.callback(self._tempdirs.remove, tempdir)
-        return Start(confine=confine, core=core, tempdir=tempdir)
+        return Start(confine=confine, core=core, tempdir=self._tempdir(confine, undo))
 
     def _free_core(self, confine: Confine) -> int:
         """The core that the fewest children have."""

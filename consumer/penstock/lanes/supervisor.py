@@ -71,7 +71,7 @@ class Lane:
         batches = any(task.batch for task in spec.all())
         self._slots = BatchSlots(spec, clock, self._call_later) if batches else Slots(clock, spec.lane.width)
         boot = [spec.target, worker, max_body_bytes, contracts, max_blob_bytes]
-        self._ending = Ending(self._all_places, lambda: self._in_children, tidy=lambda: self._starts.idle)
+        self._ending = Ending(self._all_places, lambda: self._in_children, lambda: self._starts)
         self._starts = Starts(spec, self._ending.changed)
         self._places = Places(
             spec,
@@ -150,6 +150,7 @@ class Lane:
 
         The next ones import the code as it is then.
         """
+        self._starts.renew()
         self._places.restart()
         self._watch.begin()
 

@@ -1,18 +1,27 @@
-"""Temporary directories of children: the parent makes and removes them, because a child may be killed at any time."""
+"""Temporary directories of children: the parent makes and removes them, because a child may be killed at any time.
+
+A worker may be killed as well. So it holds a lock on each of its directories, which ends with it whatever its end: a
+directory that nobody has locked is nobody's, and the next worker of the same user removes it.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import fcntl
 import logging
+import os
 import shutil
 import tempfile
 import threading
 from collections.abc import Callable
 from pathlib import Path
+from typing import Final
 
 from penstock.wire.registry import Event
 
 _log = logging.getLogger(__name__)
+
+_PREFIX: Final = "penstock-child-"
 
 
 class TempDirs:
@@ -26,14 +35,25 @@ class TempDirs:
         self._on_removed = on_removed
         #: How many are being removed.
         self.going = 0
+        self._locks: dict[str, int] = {}
+        self._swept = False
 
     def make(self) -> str:
         """An empty directory that nobody else may read.
 
         Raises:
-            OSError: It cannot be made.
+            OSError: It cannot be made, or not be locked.
         """
-        return tempfile.mkdtemp(prefix="penstock-child-")
+        if not self._swept:
+            self._swept = True
+            threading.Thread(target=sweep, args=(tempfile.gettempdir(),), name="penstock-sweep", daemon=True).start()
+        while True:
+            path = tempfile.mkdtemp(prefix=_PREFIX)
+            lock = _lock(path)
+            if lock is not None:
+                self._locks[path] = lock
+                return path
+            # Another worker took it for nobody's before it was locked, and removes it.
 
     def remove(self, path: str) -> None:
         """Remove a directory with all that is in it.
@@ -41,11 +61,12 @@ class TempDirs:
         That may take long, so a thread does it; nothing else waits for it.
         """
         self.going += 1
-        loop = asyncio.get_running_loop()
-        threading.Thread(target=self._clear, args=(path, loop), name="penstock-tempdir", daemon=True).start()
+        arguments = (path, self._locks.pop(path), asyncio.get_running_loop())
+        threading.Thread(target=self._clear, args=arguments, name="penstock-tempdir", daemon=True).start()
 
-    def _clear(self, path: str, loop: asyncio.AbstractEventLoop) -> None:
+    def _clear(self, path: str, lock: int, loop: asyncio.AbstractEventLoop) -> None:
         shutil.rmtree(path, ignore_errors=True)
+        os.close(lock)
         try:
             loop.call_soon_threadsafe(self._cleared, path, Path(path).exists())
         except RuntimeError:
@@ -57,3 +78,40 @@ class TempDirs:
             text = f"{path}, the temporary directory of a child that is gone, cannot be removed whole"
             _log.warning(text, extra={"event": Event.CHILD_LITTER})
         self._on_removed()
+
+
+def sweep(folder: str) -> None:
+    """Remove what workers of this user have left that were killed."""
+    for path in Path(folder).glob(f"{_PREFIX}*"):
+        try:
+            lock = _lock(str(path))
+        except OSError:
+            continue  # it is somebody else's
+        if lock is not None:
+            shutil.rmtree(path, ignore_errors=True)
+            os.close(lock)
+
+
+def _lock(path: str) -> int | None:
+    """The descriptor that holds the lock of a directory; None: another has it, or has removed the directory.
+
+    Raises:
+        OSError: It may not be opened or locked.
+    """
+    try:
+        lock = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+    except FileNotFoundError:
+        return None
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        # Whoever had the lock before may have removed it.
+        held = Path(path).exists() and os.fstat(lock).st_uid == os.geteuid()
+    except BlockingIOError:
+        held = False
+    except OSError:
+        os.close(lock)
+        raise
+    if held:
+        return lock
+    os.close(lock)
+    return None

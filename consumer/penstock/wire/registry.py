@@ -198,6 +198,8 @@ class Event(StrEnum):
     CHILD_BROKEN = "child.broken"
     CHILD_LITTER = "child.litter"
     CHILD_PROBED = "child.probed"
+    TEMPLATE_STARTED = "template.started"
+    TEMPLATE_EXITED = "template.exited"
     JOB_RAISED = "job.raised"
     JOB_RETRY_SCHEDULED = "job.retry_scheduled"
     JOB_DEAD_LETTERED = "job.dead_lettered"

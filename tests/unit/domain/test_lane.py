@@ -9,7 +9,12 @@ import pytest
 from penstock.domain.lane import (
     MEAN_WEIGHT,
     SHORT_JOB_S,
+    Async,
+    Commands,
+    LaneSpec,
     Processes,
+    Serial,
+    Threads,
     is_short,
     moving_mean,
 )
@@ -29,9 +34,15 @@ def test_a_lane_without_slots_is_refused(slots: int) -> None:
         Processes(slots)
 
 
-@pytest.mark.parametrize("lane", [Processes(1), Processes(8, python="/opt/venv/bin/python")])
-def test_a_lane_survives_the_way_to_the_parent(lane: Processes) -> None:
-    assert Processes.from_wire(lane.to_wire()) == lane
+@pytest.mark.parametrize("lane", [Processes(1), Processes(8, python="/opt/venv/bin/python"), Serial(preload=True)])
+def test_a_lane_survives_the_way_to_the_parent(lane: LaneSpec) -> None:
+    assert LaneSpec.from_wire(lane.to_wire()) == lane
+
+
+@pytest.mark.parametrize("kind", [Threads, Async, Commands])
+def test_a_lane_whose_children_cannot_be_forked_refuses_preload(kind: type[LaneSpec]) -> None:
+    with pytest.raises(DeclarationError, match=f"{kind.__name__}: only Processes and Serial have preload=True"):
+        kind(2, preload=True)
 
 
 @pytest.mark.parametrize(

@@ -42,6 +42,7 @@ class FakeChild:
         *,
         start: Start,  # noqa: ARG002 -- the child's own names
         python: str | None,  # noqa: ARG002
+        template: object,  # noqa: ARG002
         on_frames: Callable[[list[Frame]], None],
         on_exit: Callable[[int, Evidence], None],
     ) -> None:

@@ -1,8 +1,8 @@
 """A child process, `python -m penstock.lanes.runner FD STACK_FD PARENT_PID START ...`.
 
-Then follows KIND to run jobs, or `describe CONTRACTS MODULE:QUEUE ...` to describe queues. KIND is that of the queue's
-lane, FD the child's end of the socketpair that its parent made, STACK_FD the file for its last stack, START what the
-child is started with, in JSON.
+Then follows KIND to run jobs, `template KIND MODULE:QUEUE` to be forked for each child of a lane, or
+`describe CONTRACTS MODULE:QUEUE ...` to describe queues. KIND is that of the queue's lane, FD the child's end of the
+socketpair that its parent made, STACK_FD the file for its last stack, START what the child is started with, in JSON.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ from typing import Final
 
 from penstock.domain.confine import Start
 from penstock.lanes.frames import Kind, pack
-from penstock.lanes.runner import coroutines, processes, threads
+from penstock.lanes.runner import coroutines, processes, template, threads
 from penstock.lanes.runner.boot import describe, failure_text
-from penstock.lanes.runner.confine import confine
+from penstock.lanes.runner.confine import confine, settle
 from penstock.lanes.runner.laststack import leave_last_stack
 from penstock.lanes.runner.lifeline import die_before_parent, die_with_parent
 from penstock.wire.registry import Exit
@@ -52,6 +52,13 @@ def main(arguments: list[str]) -> int:
             contracts, *names = targets
             catalog = [spec.to_wire() for spec in describe(names, contracts)]
             parent.sendall(pack(Kind.CATALOG, 0, [catalog]))
+        elif mode == "template":
+            mode, target = targets
+            forked = template.run(template.Line(parent, int(stack_fd), int(parent_pid)), target)
+            if forked is not None:
+                parent = forked.line
+                settle(forked.start)
+                RUNNERS[mode](parent)
         else:
             RUNNERS[mode](parent)
     except (BrokenPipeError, ConnectionResetError):
