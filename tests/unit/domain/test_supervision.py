@@ -158,6 +158,17 @@ def test_at_most_a_quarter_of_the_children_is_replaced_at_once(children: int, mi
     assert replaceable(children, missing) == room
 
 
+def test_of_surplus_places_those_go_first_whose_end_costs_least() -> None:
+    # Given a place in every state, and one more that is ready and busy
+    standings = {state.value: Standing(state=state) for state in reversed(SlotState) if state is not SlotState.STOPPED}
+    standings = {"ready, with a job": Standing(state=SlotState.READY), **standings}
+
+    # When fewer are wanted, one after the other, then the one with a job is the last to go
+    order = ["broken", "restarting", "retiring", "starting", "ready", "ready, with a job"]
+    for count in range(-1, len(order) + 2):
+        assert supervision.surplus(standings, ["ready, with a job"], count) == order[: max(0, count)]
+
+
 def test_a_place_that_is_wanted_no_more_proves_nothing() -> None:
     assert supervision.left(Probing(tried=1, waiting=True), 1) == Probing(waiting=True)
     assert supervision.left(Probing(tried=1, waiting=True), 2) == Probing(tried=1, waiting=True)
