@@ -11,10 +11,11 @@ from pathlib import Path
 import pytest
 
 from penstock import Confine
+from penstock.domain import supervision
 from penstock.domain.outcome import OutcomeKind
 from penstock.domain.recycle import Recycle
 from penstock.errors import CatalogError, WorkerError
-from penstock.lanes import adoption, supervisor
+from penstock.lanes import adoption
 from penstock.lanes.adoption import Adoption, _takes_orphans
 from penstock.wire.result import decode_result
 from tests.unit.lanes.observed import CRASH, HANG, MODULE, Observed, allow, job, read, running, spec, told, values
@@ -52,7 +53,7 @@ def noting(lane_tasks: Path) -> None:
 @pytest.fixture
 def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """Children that died are replaced without a delay."""
-    monkeypatch.setattr(supervisor, "restart_delay", lambda _: 0.0)
+    monkeypatch.setattr(supervision, "RESTART_DELAYS_S", (0.0,) * 5)
 
 
 def template_of(observed: Observed) -> int:
