@@ -121,14 +121,14 @@ func TestACreditIsGivenWhenHalfOfTheWindowIsTaken(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	b.yields(t, func(y *yielding) int64 {
-		y.send("w", 7, to(64)...)
-		y.mustHear(wire.Credit{Worker: "w", Fence: 7, Items: 96}, wire.Credit{Worker: "w", Fence: 7, Items: 128})
+		y.send("w", 7, to(64)[:32]...)
+		y.mustHear(wire.Credit{Worker: "w", Fence: 7, Items: 96})
+		y.send("w", 7, to(64)[32:]...)
+		y.mustHear(wire.Credit{Worker: "w", Fence: 7, Items: 128})
 		return 64
 	})
-	handle := b.enqueue(t, penstock.Job{})
 
-	taken := 0
-	got, err := loop(t, handle.Stream(b.ctx), func(int) { taken++ })
+	got, err := loop(t, b.enqueue(t, penstock.Job{}).Stream(b.ctx))
 
 	if err != nil || len(got) != 64 {
 		t.Fatalf("got %v, %v", got, err)
@@ -142,9 +142,11 @@ func TestACreditIsGivenAgainWhileNothingComes(t *testing.T) {
 	}
 	b := setup(t)
 	b.yields(t, func(y *yielding) int64 {
-		y.send("w", 7, to(40)...)
+		y.send("w", 7, to(40)[:32]...)
+		y.mustHear(wire.Credit{Worker: "w", Fence: 7, Items: 96})
 		began := time.Now()
-		y.mustHear(wire.Credit{Worker: "w", Fence: 7, Items: 96}, wire.Credit{Worker: "w", Fence: 7, Items: 104})
+		y.send("w", 7, to(40)[32:]...)
+		y.mustHear(wire.Credit{Worker: "w", Fence: 7, Items: 104})
 		if waited := time.Since(began); waited < wire.CreditAgainMs*time.Millisecond {
 			t.Errorf("it came after %s", waited)
 		}
