@@ -48,10 +48,11 @@
 //
 // # Items and progress
 //
-// A task may yield items while it runs, and say how far it is. [Handle.Stream] is a loop over the items, [Handle.Progress] one
-// over the newest progress, and Wait still returns the result. In mode Reply the task runs at most 64 items ahead of the
-// loop, so a slow caller slows it down; stored items wait in Redis, where [Client.Stream] finds them from any process. A job that begins anew yields its items again from the
-// first, and the loop says so with [ErrRestarted].
+// A task may yield items while it runs, and say how far it is. [Handle.Stream] is a loop over the items,
+// [Handle.Progress] one over the newest progress, and Wait still returns the result. In mode Reply the task runs at
+// most 64 items ahead of the loop, so a slow caller slows it down; stored items wait in Redis, where
+// [Client.Stream] finds them from any process. A job that begins anew yields its items again from the first, and
+// the loop says so with [ErrRestarted].
 //
 // # Memory
 //

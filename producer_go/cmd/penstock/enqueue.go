@@ -9,13 +9,14 @@ import (
 	penstock "github.com/penstock-mq/penstock/producer_go"
 )
 
-// enqueue hands one job in and prints its ID or, with --stream, its items, or, with --wait, its result; with both, the result last.
+// enqueue hands one job in and prints its ID or, with --stream, its items or, with --wait, its result; with both, the
+// result last.
 func enqueue(ctx context.Context, env environment) error {
 	c := newCommon(env, "enqueue TASK [options]")
 	c.set.StringVar(&c.url, "url", "", "`URL` of RabbitMQ (default $PENSTOCK_AMQP_URL)")
 	args := c.set.String("args", "{}", "the arguments, a `JSON` object; {\"$bin\": \"<base64>\"} stands for bytes")
 	wait := c.set.Bool("wait", false, "wait for the result and print it; the job must end within the timeout")
-	items := c.set.Bool("stream", false, "print the items that the task yields as they come, one on a line; the job must end within the timeout")
+	items := c.set.Bool("stream", false, "print the task's items as they come, one on a line; the job must end within the timeout")
 	stored := c.set.Bool("stored", false, "keep the result in Redis")
 	id := c.set.String("id", "", "`ID` of a job that is repeated because its outcome is not known (default a new one)")
 	task, err := c.parse("TASK")
