@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass, field
+from typing import Final, Protocol
+
+from penstock.wire.registry import MAX_PROGRESS_TEXT_BYTES
 
 
 class Cancelled(BaseException):
@@ -26,8 +29,29 @@ class SoftTimeoutError(TimeoutError):
     """
 
 
-def _never() -> bool:
-    return False
+class Attempt(Protocol):
+    """The attempt at a job, as the job's task may know it."""
+
+    def stop_asked(self) -> bool:
+        """Whether the job is to end."""
+        ...
+
+    def tell(self, fraction: float, text: str) -> None:
+        """Tell how far it is."""
+        ...
+
+
+class _Nobodys:
+    """The attempt of a job that no child runs."""
+
+    def stop_asked(self) -> bool:
+        return False
+
+    def tell(self, fraction: float, text: str) -> None:
+        pass
+
+
+_NOBODYS: Final = _Nobodys()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,7 +67,7 @@ class CurrentJob:
             token", M. Kleppmann, 2016).
         deadline_ms: Unix ms after which nobody waits for the result; None: no deadline.
         meta: The caller's notes.
-        stop_asked: What `cancelled` asks.
+        of: What `cancelled` asks and `progress` tells.
     """
 
     id: str
@@ -52,12 +76,12 @@ class CurrentJob:
     fence: int
     deadline_ms: int | None
     meta: Mapping[str, str]
-    stop_asked: Callable[[], bool] = field(default=_never, repr=False, compare=False)
+    of: Attempt = field(default=_NOBODYS, repr=False, compare=False)
 
     @property
     def cancelled(self) -> bool:
         """Whether the job was cancelled and is to end: a success counts still, anything else ends it as CANCELLED."""
-        return self.stop_asked()
+        return self.of.stop_asked()
 
     @property
     def remaining(self) -> float | None:
@@ -65,6 +89,22 @@ class CurrentJob:
         if self.deadline_ms is None:
             return None
         return max(0.0, self.deadline_ms / 1000 - time.time())
+
+    def progress(self, fraction: float, text: str = "") -> None:
+        """Say how far the job is. It costs little: what comes too fast is left out, but for the newest.
+
+        Args:
+            fraction: From 0 to 1.
+            text: What it does, for people; cut at `MAX_PROGRESS_TEXT_BYTES` (256). Defaults to "".
+
+        Raises:
+            ValueError: The fraction is not from 0 to 1.
+            RuntimeError: Called in a process that the task has started.
+        """
+        if not 0 <= fraction <= 1:
+            raise ValueError(f"the progress of a job is a fraction from 0 to 1, not {fraction!r}")
+        short = text.encode(errors="replace")[:MAX_PROGRESS_TEXT_BYTES].decode(errors="ignore")
+        self.of.tell(float(fraction), short)
 
 
 #: Set by the child around each call.

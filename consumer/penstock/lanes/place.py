@@ -6,7 +6,7 @@ import asyncio
 import signal
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 from penstock.domain.cancellation import Told
 from penstock.domain.delivery import Delivery
@@ -37,6 +37,11 @@ from penstock.lanes.verdict import Judge
 from penstock.lanes.wear import Wear
 from penstock.memory_file import MemoryFile
 
+#: Takes a job, the number of an item and its bytes.
+OnItem: TypeAlias = Callable[[Delivery, int, bytes], None]
+#: Takes a job, how far it is from 0 to 1, and what it does.
+OnProgress: TypeAlias = Callable[[Delivery, float, str], None]
+
 #: Seconds that a child has for its imports and start-up hooks.
 BOOT_TIMEOUT_S: Final = 300.0
 #: Seconds after which a job is a long one: nothing else waits for its end.
@@ -57,6 +62,8 @@ class Place:
         on_ready: Called when the child can run jobs.
         on_outcome: Called with each job that the child has answered.
         on_end: Called when the child has ended; the place is empty then.
+        on_item: Called with each item of a job that runs: its number, from 0, and its bytes.
+        on_progress: Called with how far a job that runs says that it is.
         memory: The bytes that a child may have resident; None: there is no limit.
         alone: Whether a child runs one job and ends.
     """
@@ -72,6 +79,8 @@ class Place:
         on_ready: Callable[[Place], None],
         on_outcome: Callable[[Delivery, Outcome], None],
         on_end: Callable[[Place, End], None],
+        on_item: OnItem,
+        on_progress: OnProgress,
         memory: int | None = None,
         alone: bool = False,
     ) -> None:
@@ -87,6 +96,8 @@ class Place:
         self._on_ready = on_ready
         self._on_outcome = on_outcome
         self._on_end = on_end
+        self._on_item = on_item
+        self._on_progress = on_progress
         #: The place that takes over from this one; None: it goes on.
         self.successor: Place | None = None
         #: Whether the lane wants a child here; else it ends after what it has.
@@ -160,6 +171,12 @@ class Place:
         for frame in frames:
             if frame.kind == Kind.OUTCOME:
                 self._answered(frame)
+            elif frame.kind == Kind.ITEM:
+                if (delivery := self._delivery_of(frame)) is not None:
+                    self._on_item(delivery, frame.meta[0], frame.body)
+            elif frame.kind == Kind.PROGRESS:
+                if (delivery := self._delivery_of(frame)) is not None:
+                    self._on_progress(delivery, *frame.meta)
             elif frame.kind == Kind.READY:
                 self._became_ready()
             elif frame.kind == Kind.BLOCKED:
@@ -192,16 +209,25 @@ class Place:
             outcome = self._cancelling.ended(frame.number, delivery, outcome)
             self._press()
         self._on_outcome(delivery, outcome)
-        if self._alone:
+        if self._alone or (self.state is SlotState.RETIRING and not self.busy):
             self.finish()
-        elif self.state is SlotState.RETIRING and not self.busy:
-            self.alarm.set(END_S, self.kill)
 
     def _blocked(self, frame: Frame) -> None:
         seconds, stack = frame.meta
-        assigned = self.slot.jobs.get(frame.number) if self.slot is not None else None
         assert self.child is not None
-        say_blocked(self._spec.name, self.child.pid, assigned.delivery if assigned else None, seconds, stack)
+        say_blocked(self._spec.name, self.child.pid, self._delivery_of(frame), seconds, stack)
+
+    def _delivery_of(self, frame: Frame) -> Delivery | None:
+        """The job that a frame is about; None: the child does not have it, or has it no longer."""
+        assigned = self.slot.jobs.get(frame.number) if self.slot is not None else None
+        return assigned.delivery if assigned is not None else None
+
+    def grant(self, delivery: Delivery, upto: int | None) -> None:
+        """Let a job, if the child has it, send the items with a number below that; None: all."""
+        number = None if self.slot is None else self.slot.number_of(delivery.job_id)
+        if number is not None and self.child is not None:
+            self.child.send(pack(Kind.GRANT, number, [upto]))
+            self.child.flush()
 
     def _may_still_answer(self, sentence: Sentence, frame: Frame, outcome: Outcome) -> bool:
         """Whether the answer counts of a job whose child is about to be killed."""
@@ -277,11 +303,12 @@ class Place:
         self._stale = self.child is not None
 
     def retire(self) -> None:
-        """Let the child finish what it has and end, and give it nothing more."""
+        """Let the child finish what it has and end, and give it no more jobs; of those it may have to hear more."""
         assert self.slot is not None
         self.standing = retired(self.standing)
         self.slots.close(self.slot)
-        self.finish()
+        if not self.busy:
+            self.finish()
 
     def give_way(self, why: str) -> None:
         """Have the child end, because memory is short for all; `why` is said of the jobs that it runs.

@@ -24,6 +24,7 @@ from penstock.errors import DeclarationError
 from penstock.lanes.frames import Frame, Kind
 from penstock.lanes.runner.boot import load
 from penstock.lanes.runner.channel import Channel
+from penstock.lanes.runner.credit import Credit
 from penstock.lanes.runner.laststack import leave_last_stack
 from penstock.lanes.runner.lifeline import die_with_parent
 
@@ -58,7 +59,7 @@ def run(line: Line, target: str) -> Forked | None:
     # What is here stays: a collection in a child need not look at it, which would copy its pages.
     gc.collect()
     gc.freeze()
-    channel = Channel(line.socket)
+    channel = Channel(line.socket, Credit())
     channel.send(Kind.READY, 0, [])
     stack_fd: int | None = None
     for frame in channel:
