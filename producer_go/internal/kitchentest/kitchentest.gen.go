@@ -22,6 +22,13 @@ func FakeEverything(double *penstocktest.Double, f func(ctx context.Context, arg
 	penstocktest.HandleTask(double, &kitchen.EverythingTask, f)
 }
 
+// FakeHeat answers the jobs of kitchen.heat, version 1, with f. Arguments and results pass the contract.
+func FakeHeat(double *penstocktest.Double, f func(ctx context.Context, args kitchen.HeatArgs) error) {
+	penstocktest.HandleTask(double, &kitchen.HeatTask, func(ctx context.Context, args kitchen.HeatArgs) (typed.None, error) {
+		return typed.None{}, f(ctx, args)
+	})
+}
+
 // FakeLimits answers the jobs of kitchen.limits, version 1, with f. Arguments and results pass the contract.
 func FakeLimits(double *penstocktest.Double, f func(ctx context.Context, args kitchen.LimitsArgs) ([]float64, error)) {
 	penstocktest.HandleTask(double, &kitchen.LimitsTask, f)
@@ -39,6 +46,16 @@ func FakeNothing(double *penstocktest.Double, f func(ctx context.Context, args k
 // contract.
 func FakeNothingV2(double *penstocktest.Double, f func(ctx context.Context, args kitchen.NothingArgsV2) (kitchen.Cooked, error)) {
 	penstocktest.HandleTask(double, &kitchen.NothingV2Task, f)
+}
+
+// FakeServe answers the jobs of kitchen.serve, version 1, with f. Arguments and results pass the contract.
+func FakeServe(double *penstocktest.Double, f func(ctx context.Context, args kitchen.ServeArgs) (kitchen.Bill, error)) {
+	penstocktest.HandleTask(double, &kitchen.ServeTask, f)
+}
+
+// FakeStack answers the jobs of kitchen.stack, version 1, with f. Arguments and results pass the contract.
+func FakeStack(double *penstocktest.Double, f func(ctx context.Context, args kitchen.StackArgs) ([]int64, error)) {
+	penstocktest.HandleTask(double, &kitchen.StackTask, f)
 }
 
 // FakeWeather answers the jobs of kitchen.weather, version 1, with f. Arguments and results pass the
