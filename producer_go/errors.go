@@ -65,8 +65,24 @@ var (
 	// ErrBadResult is returned when what arrived as the result is none: the bytes break the wire's rules.
 	ErrBadResult = errors.New("not a result of penstock")
 
-	// ErrResultType is returned when the job went well but its result does not fit what out points to.
+	// ErrResultType is returned when the job went well but its result, or an item, does not fit what out points to.
 	ErrResultType = errors.New("the result does not fit")
+)
+
+// What can become of a stream, besides the errors above. The job goes on regardless.
+var (
+	// ErrRestarted comes in a loop of [Handle.Stream] that has handed items out when the job has begun anew, for
+	// instance because its worker was lost or its first attempt failed. What was handed out is void. The loop may go
+	// on, and gets the items of the new start from the first.
+	ErrRestarted = errors.New("the job has begun anew; its items follow from the first")
+
+	// ErrItemsLost ends a loop of [Handle.Stream] when items are missing: they were lost with a connection, were
+	// handed out to an earlier loop, were dropped because nobody read them, or have expired in the store. The result
+	// is not affected: Wait returns it.
+	ErrItemsLost = errors.New("items were lost")
+
+	// ErrStreaming ends a loop of [Handle.Stream] at once while another one runs.
+	ErrStreaming = errors.New("another loop reads the items of this job")
 )
 
 // EnqueueError says that a job was not accepted or, with [ErrUnknown], that this is not known.

@@ -15,9 +15,9 @@ import (
 func TestThePublicNames(t *testing.T) {
 	t.Parallel()
 	for folder, list := range map[string]string{
-		".": `BlobStore CancelError Client Code* EnqueueError Err* FetchResult Handle InvalidJobError Job NoResult Open Options
-			RemoteError Reply ReplyAndStored ResultMode ResultStore Spent Stats Stored`,
-		"penstocktest": `Double Handle HandleTask Job JobOf New URL`,
+		".": `BlobStore CancelError Client Code* EnqueueError Err* FetchResult Handle InvalidJobError Item ItemStore Job NoResult Open Options
+			Progress RemoteError Reply ReplyAndStored ResultMode ResultStore Spent Stats Stored`,
+		"penstocktest": `Double Handle HandleTask Job JobOf New Report URL Yield`,
 		"redisresults": `New Store`,
 		"typed":        `Array ArrayBounds Codec Decode DecodeArray Decoder Encoder Fail Finite Handle InvalidError IsDate IsDecimal IsTime IsUUID Keys Matrix None NoneCodec Number Options Runes Task TupleOf Vector`,
 	} {

@@ -61,10 +61,15 @@ func deliver(r *wire.Result, out any) error {
 		}
 	}
 	if err := r.Value.(wire.Raw).Decode(out); err != nil {
-		if _, typed := out.(wire.Decodable); typed {
-			return fmt.Errorf("job %s: %w its contract: %w", r.JobID, ErrResultType, err)
-		}
-		return fmt.Errorf("job %s: %w %T: %w", r.JobID, ErrResultType, out, err)
+		return misfit(r.JobID, out, err)
 	}
 	return nil
+}
+
+// misfit says that a value of a job could not be decoded into out.
+func misfit(id string, out any, err error) error {
+	if _, typed := out.(wire.Decodable); typed {
+		return fmt.Errorf("job %s: %w its contract: %w", id, ErrResultType, err)
+	}
+	return fmt.Errorf("job %s: %w %T: %w", id, ErrResultType, out, err)
 }

@@ -27,6 +27,16 @@ type ResultStore interface {
 	Listen(ctx context.Context, channel string, live func(), hint func(message string)) error
 }
 
+// ItemStore is a [ResultStore] that can read a value while it grows, for [Client.Stream]. The store of package
+// redisresults is one. Errors are as for a ResultStore.
+type ItemStore interface {
+	ResultStore
+
+	// GetRange returns the first head bytes under a key and those from the offset from up to before to, all as they
+	// were at the same moment; fewer where the value is shorter, none while there is no such key.
+	GetRange(ctx context.Context, key string, head, from, to int64) (first, part []byte, err error)
+}
+
 // How long to wait before the store is asked again, without and with a live subscription to its hints.
 const (
 	firstPoll     = 5 * time.Millisecond
