@@ -231,9 +231,9 @@ def heat(start: float, steps: Annotated[int, Limits(ge=0, le=10000)] = 3) -> Ite
 
 
 @kitchen.task
-def stack(shapes: list[Circle | Box]) -> Generator[Circle | Box | None, None, list[int]]:
+def stack(shapes: list[Circle | Box]) -> Generator[Circle | Box | None, None, dict[str, list[int]]]:
     """Give the shapes back, and an empty place after each."""
     for shape in shapes:
         yield shape
         yield None
-    return list(range(len(shapes)))
+    return {"places": list(range(len(shapes)))}

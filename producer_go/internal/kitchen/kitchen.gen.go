@@ -5,6 +5,7 @@ package kitchen
 
 import (
 	"context"
+	"iter"
 	"time"
 
 	penstock "github.com/penstock-mq/penstock/producer_go"
@@ -55,26 +56,29 @@ var EverythingTask = typed.Task[EverythingArgs, *Tree]{
 	Result:   typed.Codec[*Tree]{Validate: validateEverythingResult, Encode: encodeEverythingResult, Decode: decodeEverythingResult},
 }
 
-// Heat runs the task kitchen.heat, version 1, and waits for its result.
+// Heat runs the task kitchen.heat, version 1, and hands out its items as they come; EnqueueHeat gives its
+// result too.
 //
 // Say how hot the oven is, step by step, and nothing in the end.
-func Heat(ctx context.Context, client *penstock.Client, args HeatArgs) error {
-	_, err := HeatTask.Call(ctx, client, args)
-	return err
+func Heat(ctx context.Context, client *penstock.Client, args HeatArgs) iter.Seq2[float64, error] {
+	return HeatTask.Stream(ctx, client, args)
 }
 
 // EnqueueHeat enqueues the task kitchen.heat, version 1, and does not wait. Nil options are right for most.
-func EnqueueHeat(ctx context.Context, client *penstock.Client, args HeatArgs, options *typed.Options) (*typed.Handle[typed.None], error) {
+func EnqueueHeat(ctx context.Context, client *penstock.Client, args HeatArgs, options *typed.Options) (*typed.StreamHandle[float64, typed.None], error) {
 	return HeatTask.Enqueue(ctx, client, args, options)
 }
 
 // HeatTask is the task kitchen.heat, version 1, with its types.
-var HeatTask = typed.Task[HeatArgs, typed.None]{
-	Name:     "kitchen.heat",
-	Version:  1,
-	Contract: "4b277f9da13eeb3a",
-	Args:     typed.Codec[HeatArgs]{Validate: (*HeatArgs).validate, Encode: (*HeatArgs).encode, Decode: (*HeatArgs).decode},
-	Result:   typed.NoneCodec,
+var HeatTask = typed.StreamTask[HeatArgs, float64, typed.None]{
+	Task: typed.Task[HeatArgs, typed.None]{
+		Name:     "kitchen.heat",
+		Version:  1,
+		Contract: "4b277f9da13eeb3a",
+		Args:     typed.Codec[HeatArgs]{Validate: (*HeatArgs).validate, Encode: (*HeatArgs).encode, Decode: (*HeatArgs).decode},
+		Result:   typed.NoneCodec,
+	},
+	Items: typed.Codec[float64]{Validate: validateHeatItem, Encode: encodeHeatItem, Decode: decodeHeatItem},
 }
 
 // Limits runs the task kitchen.limits, version 1, and waits for its result.
@@ -144,46 +148,54 @@ var NothingV2Task = typed.Task[NothingArgsV2, Cooked]{
 	Result:   typed.Codec[Cooked]{Validate: (*Cooked).validate, Encode: (*Cooked).encode, Decode: (*Cooked).decode},
 }
 
-// Serve runs the task kitchen.serve, version 1, and waits for its result.
+// Serve runs the task kitchen.serve, version 1, and hands out its items as they come; EnqueueServe gives its
+// result too.
 //
 // Serve a meal, course after course.
-func Serve(ctx context.Context, client *penstock.Client, args ServeArgs) (Bill, error) {
-	return ServeTask.Call(ctx, client, args)
+func Serve(ctx context.Context, client *penstock.Client, args ServeArgs) iter.Seq2[Course, error] {
+	return ServeTask.Stream(ctx, client, args)
 }
 
 // EnqueueServe enqueues the task kitchen.serve, version 1, and does not wait. Nil options are right for most.
-func EnqueueServe(ctx context.Context, client *penstock.Client, args ServeArgs, options *typed.Options) (*typed.Handle[Bill], error) {
+func EnqueueServe(ctx context.Context, client *penstock.Client, args ServeArgs, options *typed.Options) (*typed.StreamHandle[Course, Bill], error) {
 	return ServeTask.Enqueue(ctx, client, args, options)
 }
 
 // ServeTask is the task kitchen.serve, version 1, with its types.
-var ServeTask = typed.Task[ServeArgs, Bill]{
-	Name:     "kitchen.serve",
-	Version:  1,
-	Contract: "80f3169446749c3b",
-	Args:     typed.Codec[ServeArgs]{Validate: (*ServeArgs).validate, Encode: (*ServeArgs).encode, Decode: (*ServeArgs).decode},
-	Result:   typed.Codec[Bill]{Validate: (*Bill).validate, Encode: (*Bill).encode, Decode: (*Bill).decode},
+var ServeTask = typed.StreamTask[ServeArgs, Course, Bill]{
+	Task: typed.Task[ServeArgs, Bill]{
+		Name:     "kitchen.serve",
+		Version:  1,
+		Contract: "80f3169446749c3b",
+		Args:     typed.Codec[ServeArgs]{Validate: (*ServeArgs).validate, Encode: (*ServeArgs).encode, Decode: (*ServeArgs).decode},
+		Result:   typed.Codec[Bill]{Validate: (*Bill).validate, Encode: (*Bill).encode, Decode: (*Bill).decode},
+	},
+	Items: typed.Codec[Course]{Validate: (*Course).validate, Encode: (*Course).encode, Decode: (*Course).decode},
 }
 
-// Stack runs the task kitchen.stack, version 1, and waits for its result.
+// Stack runs the task kitchen.stack, version 1, and hands out its items as they come; EnqueueStack gives its
+// result too.
 //
 // Give the shapes back, and an empty place after each.
-func Stack(ctx context.Context, client *penstock.Client, args StackArgs) ([]int64, error) {
-	return StackTask.Call(ctx, client, args)
+func Stack(ctx context.Context, client *penstock.Client, args StackArgs) iter.Seq2[StackItem, error] {
+	return StackTask.Stream(ctx, client, args)
 }
 
 // EnqueueStack enqueues the task kitchen.stack, version 1, and does not wait. Nil options are right for most.
-func EnqueueStack(ctx context.Context, client *penstock.Client, args StackArgs, options *typed.Options) (*typed.Handle[[]int64], error) {
+func EnqueueStack(ctx context.Context, client *penstock.Client, args StackArgs, options *typed.Options) (*typed.StreamHandle[StackItem, map[string][]int64], error) {
 	return StackTask.Enqueue(ctx, client, args, options)
 }
 
 // StackTask is the task kitchen.stack, version 1, with its types.
-var StackTask = typed.Task[StackArgs, []int64]{
-	Name:     "kitchen.stack",
-	Version:  1,
-	Contract: "95f0c43b1f55f5d8",
-	Args:     typed.Codec[StackArgs]{Validate: (*StackArgs).validate, Encode: (*StackArgs).encode, Decode: (*StackArgs).decode},
-	Result:   typed.Codec[[]int64]{Validate: validateStackResult, Encode: encodeStackResult, Decode: decodeStackResult},
+var StackTask = typed.StreamTask[StackArgs, StackItem, map[string][]int64]{
+	Task: typed.Task[StackArgs, map[string][]int64]{
+		Name:     "kitchen.stack",
+		Version:  1,
+		Contract: "32ee82e9a03bf413",
+		Args:     typed.Codec[StackArgs]{Validate: (*StackArgs).validate, Encode: (*StackArgs).encode, Decode: (*StackArgs).decode},
+		Result:   typed.Codec[map[string][]int64]{Validate: validateStackResult, Encode: encodeStackResult, Decode: decodeStackResult},
+	},
+	Items: typed.Codec[StackItem]{Validate: validateStackItemValue, Encode: encodeStackItemValue, Decode: decodeStackItemValue},
 }
 
 // Weather runs the task kitchen.weather, version 1, and waits for its result.
@@ -2118,7 +2130,7 @@ func decodeServeArgsPlate(d *typed.Decoder) ServeArgsPlate {
 	return nil
 }
 
-// Course is a type of the task kitchen.serve.
+// Course is an item of the task kitchen.serve, version 1.
 //
 // A part of a meal.
 type Course struct {
@@ -2366,6 +2378,35 @@ func decodeStackArgsShapes(d *typed.Decoder) StackArgsShapes {
 	return nil
 }
 
+// StackItem is a type of the task kitchen.stack.
+//
+// It is one of Circle, Box.
+type StackItem interface {
+	Validate() error
+
+	isStackItem()
+	validate() *typed.InvalidError
+	encode(e *typed.Encoder)
+}
+
+func (Circle) isStackItem() {}
+
+func (Box) isStackItem() {}
+
+func decodeStackItem(d *typed.Decoder) StackItem {
+	switch d.Tag("kind", "circle", "box") {
+	case "circle":
+		var v Circle
+		v.decode(d)
+		return v
+	case "box":
+		var v Box
+		v.decode(d)
+		return v
+	}
+	return nil
+}
+
 // WeatherArgs are the arguments of the task kitchen.weather, version 1.
 type WeatherArgs struct {
 	City string
@@ -2462,6 +2503,24 @@ func decodeEverythingResult(v **Tree, d *typed.Decoder) {
 	}
 }
 
+func validateHeatItem(v *float64) *typed.InvalidError {
+	if !typed.Finite(*v) {
+		return typed.Fail("finite", "float", "must be finite")
+	}
+	if *v > 300 {
+		return typed.Fail("maximum", "float", "must be at most 300")
+	}
+	return nil
+}
+
+func encodeHeatItem(v *float64, e *typed.Encoder) {
+	e.Float(*v)
+}
+
+func decodeHeatItem(v *float64, d *typed.Decoder) {
+	*v = d.Float()
+}
+
 func validateLimitsResult(v *[]float64) *typed.InvalidError {
 	if len((*v)) > 2 {
 		return typed.Fail("maxItems", "array", "must have at most 2 elements")
@@ -2482,32 +2541,79 @@ func decodeLimitsResult(v *[]float64, d *typed.Decoder) {
 	*v = d.Floats()
 }
 
-func validateStackResult(_ *[]int64) *typed.InvalidError {
+func validateStackResult(_ *map[string][]int64) *typed.InvalidError {
 
 	return nil
 }
 
-func encodeStackResult(v *[]int64, e *typed.Encoder) {
-	e.Array(len((*v)))
-	for i1 := range *v {
-		e.Int((*v)[i1])
+func encodeStackResult(v *map[string][]int64, e *typed.Encoder) {
+	e.Map(len((*v)))
+	for _, key1 := range typed.Keys((*v)) {
+		e.Key(key1)
+		x1 := (*v)[key1]
+		e.Array(len(x1))
+		for i2 := range x1 {
+			e.Int(x1[i2])
+		}
+		e.Close()
 	}
 	e.Close()
 }
 
-func decodeStackResult(v *[]int64, d *typed.Decoder) {
-	if n1 := d.Array(); n1 >= 0 {
-		*v = make([]int64, 0, min(n1, 4096))
-		for i1 := range n1 {
-			d.Index(i1)
-			var x1 int64
-			x1 = d.Int()
+func decodeStackResult(v *map[string][]int64, d *typed.Decoder) {
+	if n1 := d.Map(); n1 >= 0 {
+		*v = make(map[string][]int64, min(n1, 4096))
+		for range n1 {
+			key1 := d.Key()
+			d.Property(key1)
+			var x1 []int64
+			if n2 := d.Array(); n2 >= 0 {
+				x1 = make([]int64, 0, min(n2, 4096))
+				for i2 := range n2 {
+					d.Index(i2)
+					var x2 int64
+					x2 = d.Int()
+					d.Leave()
+					if d.Misfit() != nil {
+						break
+					}
+					x1 = append(x1, x2)
+				}
+			}
 			d.Leave()
 			if d.Misfit() != nil {
 				break
 			}
-			*v = append(*v, x1)
+			(*v)[key1] = x1
 		}
+	}
+}
+
+func validateStackItemValue(v *StackItem) *typed.InvalidError {
+	if (*v) != nil {
+		if (*v) == nil {
+			return typed.Fail("missing", "absent", "is missing")
+		}
+		if err := (*v).validate(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func encodeStackItemValue(v *StackItem, e *typed.Encoder) {
+	if (*v) == nil {
+		e.Nil()
+	} else {
+		(*v).encode(e)
+	}
+}
+
+func decodeStackItemValue(v *StackItem, d *typed.Decoder) {
+	if d.Null() {
+		*v = nil
+	} else {
+		*v = decodeStackItem(d)
 	}
 }
 

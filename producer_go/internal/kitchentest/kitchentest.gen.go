@@ -22,10 +22,11 @@ func FakeEverything(double *penstocktest.Double, f func(ctx context.Context, arg
 	penstocktest.HandleTask(double, &kitchen.EverythingTask, f)
 }
 
-// FakeHeat answers the jobs of kitchen.heat, version 1, with f. Arguments and results pass the contract.
-func FakeHeat(double *penstocktest.Double, f func(ctx context.Context, args kitchen.HeatArgs) error) {
-	penstocktest.HandleTask(double, &kitchen.HeatTask, func(ctx context.Context, args kitchen.HeatArgs) (typed.None, error) {
-		return typed.None{}, f(ctx, args)
+// FakeHeat answers the jobs of kitchen.heat, version 1, with f, which hands items to yield and stops when
+// that has an error. Arguments, items and results pass the contract.
+func FakeHeat(double *penstocktest.Double, f func(ctx context.Context, args kitchen.HeatArgs, yield func(float64) error) error) {
+	penstocktest.HandleStream(double, &kitchen.HeatTask, func(ctx context.Context, args kitchen.HeatArgs, yield func(float64) error) (typed.None, error) {
+		return typed.None{}, f(ctx, args, yield)
 	})
 }
 
@@ -48,14 +49,16 @@ func FakeNothingV2(double *penstocktest.Double, f func(ctx context.Context, args
 	penstocktest.HandleTask(double, &kitchen.NothingV2Task, f)
 }
 
-// FakeServe answers the jobs of kitchen.serve, version 1, with f. Arguments and results pass the contract.
-func FakeServe(double *penstocktest.Double, f func(ctx context.Context, args kitchen.ServeArgs) (kitchen.Bill, error)) {
-	penstocktest.HandleTask(double, &kitchen.ServeTask, f)
+// FakeServe answers the jobs of kitchen.serve, version 1, with f, which hands items to yield and stops when
+// that has an error. Arguments, items and results pass the contract.
+func FakeServe(double *penstocktest.Double, f func(ctx context.Context, args kitchen.ServeArgs, yield func(kitchen.Course) error) (kitchen.Bill, error)) {
+	penstocktest.HandleStream(double, &kitchen.ServeTask, f)
 }
 
-// FakeStack answers the jobs of kitchen.stack, version 1, with f. Arguments and results pass the contract.
-func FakeStack(double *penstocktest.Double, f func(ctx context.Context, args kitchen.StackArgs) ([]int64, error)) {
-	penstocktest.HandleTask(double, &kitchen.StackTask, f)
+// FakeStack answers the jobs of kitchen.stack, version 1, with f, which hands items to yield and stops when
+// that has an error. Arguments, items and results pass the contract.
+func FakeStack(double *penstocktest.Double, f func(ctx context.Context, args kitchen.StackArgs, yield func(kitchen.StackItem) error) (map[string][]int64, error)) {
+	penstocktest.HandleStream(double, &kitchen.StackTask, f)
 }
 
 // FakeWeather answers the jobs of kitchen.weather, version 1, with f. Arguments and results pass the
