@@ -15,6 +15,7 @@ import (
 type Client struct {
 	options   Options
 	publisher *confirm.Publisher
+	credits   *credits
 	replies   *replies.Router
 	stored    *stored
 	blobs     blobs
@@ -34,10 +35,13 @@ func Open(ctx context.Context, options Options) (*Client, error) {
 	// One address for replies and for the store's hints, whatever becomes of the connections.
 	address := options.User + "." + wire.NewInstance()
 	jobs, replyQueue := options.backend(ctx)
+	publisher := confirm.New(jobs)
+	credits := newCredits(publisher, options)
 	c := &Client{
 		options:   options,
-		publisher: confirm.New(jobs),
-		replies:   replies.New(address, replyQueue),
+		publisher: publisher,
+		credits:   credits,
+		replies:   replies.New(address, credits.refuse, replyQueue),
 		stored:    newStored(options.Results, options.Namespace, address),
 		blobs:     blobs{options.Blobs, options.Namespace},
 	}
@@ -62,6 +66,7 @@ func (o Options) backend(ctx context.Context) (confirm.Transport, func(*replies.
 // [ErrUnknown], and what is left ends by itself within seconds. A second call returns what the first did.
 func (c *Client) Close(ctx context.Context) error {
 	c.close.Do(func() {
+		c.credits.close(ctx)
 		drained := c.publisher.Close(ctx)
 		c.closed = errors.Join(drained, c.replies.Close(ctx), c.stored.close(ctx))
 	})

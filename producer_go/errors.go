@@ -210,3 +210,13 @@ func (e *RemoteError) Is(target error) bool {
 	return ok && t.Code == e.Code &&
 		(t.Task == "" || t.Task == e.Task) && (t.JobID == "" || t.JobID == e.JobID)
 }
+
+// ofJob says which job an error is about, where that is not said.
+func ofJob(id string, err error) error {
+	var invalid *InvalidJobError
+	var remote *RemoteError
+	if errors.As(err, &invalid) || errors.As(err, &remote) {
+		return err
+	}
+	return fmt.Errorf("job %s: %w", id, err)
+}

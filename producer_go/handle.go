@@ -20,6 +20,7 @@ type Handle struct {
 	mode    ResultMode
 	pending *replies.Pending // nil when no reply is expected
 	result  atomic.Pointer[wire.Result]
+	reading atomic.Bool // a loop reads its stored items
 
 	accepted   time.Time     // when the broker's confirm was there
 	acceptance time.Duration // how long Enqueue took
@@ -28,7 +29,8 @@ type Handle struct {
 // ID returns the job's ID, by which any process finds a stored result with [Client.Result].
 func (h *Handle) ID() string { return h.id }
 
-// Wait returns when the job has ended, and decodes its result into what out points to; a nil out drops it.
+// Wait returns when the job has ended, and decodes its result into what out points to; a nil out drops it. Items that the
+// task yields are dropped in mode [Reply], unless a loop of [Handle.Stream] reads them.
 //
 // A job that failed gives a [*RemoteError]. Other errors say why there is no result: [ErrNoResult] when ctx
 // ends first, [ErrReplyLost], [ErrClosed], [ErrNoStore], [ErrBadResult], [ErrDenied] by the store; or, with
@@ -36,36 +38,51 @@ func (h *Handle) ID() string { return h.id }
 func (h *Handle) Wait(ctx context.Context, out any) error {
 	// Without it the collector might take the handle for dropped while its last caller waits.
 	defer runtime.KeepAlive(h)
+	if h.mode == Reply {
+		h.client.replies.Drop(h.pending) // or a task that yields items would wait for their reader for ever
+	}
 	result := h.result.Load()
 	if result == nil {
 		body, err := h.await(ctx)
 		if err != nil {
-			return fmt.Errorf("job %s: %w", h.id, err)
+			return ofJob(h.id, h.dated(err))
 		}
-		if result, err = readResult(h.id, body, h.client.options.longest()); err != nil {
-			return err
+		if result, err = h.keep(body); err != nil {
+			return ofJob(h.id, err)
 		}
-		h.result.Store(result)
 	}
 	return deliver(result, out)
 }
 
+// keep reads the body of the result, for this call and later ones.
+func (h *Handle) keep(body []byte) (*wire.Result, error) {
+	result, err := readResult(h.id, body, h.client.options.longest())
+	if err == nil {
+		h.result.Store(result)
+	}
+	return result, err
+}
+
 // await returns the body of the result from where the job's mode sends it.
 func (h *Handle) await(ctx context.Context) ([]byte, error) {
-	var body []byte
-	var err error
 	switch h.mode {
 	case Reply, ReplyAndStored:
-		body, err = h.awaitReply(ctx)
+		return h.awaitReply(ctx)
 	case Stored:
-		body, err = h.client.stored.await(ctx, h.id, true)
-	default:
-		return nil, fmt.Errorf("%w: it was enqueued with NoResult", ErrNoResult)
+		return h.client.stored.await(ctx, h.id, true)
 	}
+	return nil, errNotWanted
+}
+
+// errNotWanted is for everything that is asked of a job without a result.
+var errNotWanted = fmt.Errorf("%w: it was enqueued with NoResult", ErrNoResult)
+
+// dated lets an error because of a context's end say how old the job is.
+func (h *Handle) dated(err error) error {
 	if late := (*lateError)(nil); errors.As(err, &late) {
 		late.history = fmt.Sprintf("accepted %s after Enqueue, %s ago", brief(h.acceptance), brief(time.Since(h.accepted)))
 	}
-	return body, err
+	return err
 }
 
 // awaitReply is not content with a lost connection while there is hope: the reply may have been lost with

@@ -26,28 +26,35 @@ func FetchResult(ctx context.Context, store ResultStore, namespace, id string, o
 }
 
 func (s *stored) result(ctx context.Context, id string, maxBytes int, out any) error {
-	if !wire.ValidJobID(id) {
-		return &InvalidJobError{Code: CodeBadEnvelope, Message: fmt.Sprintf("%q is no job's ID; it is a UUIDv7 in lower case", id)}
+	if err := checkID(id); err != nil {
+		return err
 	}
 	body, err := s.await(ctx, id, false)
 	if err != nil {
-		return fmt.Errorf("job %s: %w", id, err)
+		return ofJob(id, err)
 	}
 	result, err := readResult(id, body, maxBytes)
 	if err != nil {
-		return err
+		return ofJob(id, err)
 	}
 	return deliver(result, out)
+}
+
+func checkID(id string) error {
+	if wire.ValidJobID(id) {
+		return nil
+	}
+	return &InvalidJobError{Code: CodeBadEnvelope, Message: fmt.Sprintf("%q is no job's ID; it is a UUIDv7 in lower case", id)}
 }
 
 // readResult checks the body and that it belongs to the job.
 func readResult(id string, body []byte, maxBytes int) (*wire.Result, error) {
 	result, err := wire.DecodeResult(body, maxBytes)
 	if err != nil {
-		return nil, fmt.Errorf("job %s: %w: %w", id, ErrBadResult, err)
+		return nil, fmt.Errorf("%w: %w", ErrBadResult, err)
 	}
 	if result.JobID != id {
-		return nil, fmt.Errorf("job %s: %w: it is the result of job %s", id, ErrBadResult, result.JobID)
+		return nil, fmt.Errorf("%w: it is the result of job %s", ErrBadResult, result.JobID)
 	}
 	return result, nil
 }
@@ -61,15 +68,15 @@ func deliver(r *wire.Result, out any) error {
 		}
 	}
 	if err := r.Value.(wire.Raw).Decode(out); err != nil {
-		return misfit(r.JobID, out, err)
+		return misfit("job "+r.JobID, out, err)
 	}
 	return nil
 }
 
-// misfit says that a value of a job could not be decoded into out.
-func misfit(id string, out any, err error) error {
+// misfit says that a value could not be decoded into out.
+func misfit(what string, out any, err error) error {
 	if _, typed := out.(wire.Decodable); typed {
-		return fmt.Errorf("job %s: %w its contract: %w", id, ErrResultType, err)
+		return fmt.Errorf("%s: %w its contract: %w", what, ErrResultType, err)
 	}
-	return fmt.Errorf("job %s: %w %T: %w", id, ErrResultType, out, err)
+	return fmt.Errorf("%s: %w %T: %w", what, ErrResultType, out, err)
 }

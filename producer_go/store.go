@@ -70,34 +70,60 @@ func newStored(store ResultStore, namespace, replyTo string) *stored {
 }
 
 // await returns the stored body of a job's result. With hinted it expects a hint for this job.
-func (s *stored) await(ctx context.Context, id string, hinted bool) ([]byte, error) {
+func (s *stored) await(ctx context.Context, id string, hinted bool) (body []byte, err error) {
+	err = s.follow(ctx, id, hinted, func() (found sight, err error) {
+		if body, err = s.store.Get(ctx, s.key(wire.ResultKey, id)); body != nil {
+			found = last
+		}
+		return found, err
+	})
+	return body, err
+}
+
+// sight is what a look into the store has found.
+type sight uint8
+
+const (
+	nothing sight = iota // new: look again later
+	more                 // there may be more at once
+	last                 // there is nothing more to look for
+)
+
+// follow looks again and again until a look has found the last. With hinted it expects hints for this job.
+func (s *stored) follow(ctx context.Context, id string, hinted bool, look func() (sight, error)) error {
 	if s.store == nil {
-		return nil, ErrNoStore
+		return ErrNoStore
 	}
 	wake := make(chan struct{}, 1)
 	s.add(id, wake, hinted)
 	defer s.remove(id, wake)
-	key := wire.Fill(wire.ResultKey, "namespace", s.namespace, "job_id", id)
 	var problem error // why the store could not be asked, the last time
 	for polls := 0; ; polls++ {
-		body, err := s.store.Get(ctx, key)
+		found, err := look()
 		if err == nil || ctx.Err() == nil {
 			problem = err
 		}
 		switch {
 		case s.ctx.Err() != nil:
-			return nil, ErrClosed
-		case err == nil && body != nil:
-			return body, nil
+			return ErrClosed
+		case err == nil && found == last:
+			return nil
 		case errors.Is(err, ErrDenied):
-			return nil, err
+			return err
+		case err == nil && found == more && ctx.Err() == nil:
+			polls = -1
 		case !s.pause(ctx, wake, s.interval(polls, hinted)):
 			if problem != nil {
 				problem = fmt.Errorf("the store cannot be asked: %w", problem)
 			}
-			return nil, noResult(ctx, problem)
+			return noResult(ctx, problem)
 		}
 	}
+}
+
+// key fills a template of the registry for a job.
+func (s *stored) key(template, id string) string {
+	return wire.Fill(template, "namespace", s.namespace, "job_id", id)
 }
 
 // pause waits for a hint or the time of the next poll; it returns false when ctx has ended.

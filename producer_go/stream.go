@@ -2,8 +2,10 @@ package penstock
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"iter"
+	"runtime"
 
 	"github.com/penstock-mq/penstock/producer_go/internal/wire"
 )
@@ -22,7 +24,7 @@ func (i Item) Index() int { return i.index }
 // [ErrResultType] when the item does not fit.
 func (i Item) Decode(out any) error {
 	if err := i.value.Decode(out); err != nil {
-		return fmt.Errorf("item %d: %w", i.index, misfit(i.jobID, out, err))
+		return misfit(fmt.Sprintf("job %s: item %d", i.jobID, i.index), out, err)
 	}
 	return nil
 }
@@ -53,7 +55,14 @@ func (i Item) Decode(out any) error {
 //
 // While one loop runs, another of the same handle gets [ErrStreaming].
 func (h *Handle) Stream(ctx context.Context) iter.Seq2[Item, error] {
-	return func(yield func(Item, error) bool) { panic("to be done") }
+	return func(yield func(Item, error) bool) {
+		// Without it the collector might take the handle for dropped during the loop.
+		defer runtime.KeepAlive(h)
+		err := h.stream(ctx, yield)
+		if err != nil && err != errLeft {
+			yield(Item{}, ofJob(h.id, h.dated(err)))
+		}
+	}
 }
 
 // Stream returns a loop over the items of a job whose result is stored, as [Handle.Stream] does. Any process may ask that
@@ -62,5 +71,48 @@ func (h *Handle) Stream(ctx context.Context) iter.Seq2[Item, error] {
 //
 // The store is asked as by [Client.Result].
 func (c *Client) Stream(ctx context.Context, id string) iter.Seq2[Item, error] {
-	return func(yield func(Item, error) bool) { panic("to be done") }
+	return func(yield func(Item, error) bool) {
+		err := checkID(id)
+		if err == nil {
+			_, err = c.stored.stream(ctx, id, c.options.longest(), false, yield)
+		}
+		if err != nil && err != errLeft {
+			yield(Item{}, ofJob(id, err))
+		}
+	}
+}
+
+// errLeft is what becomes of a loop whose caller has left it, who is told nothing more.
+var errLeft = errors.New("the loop was left")
+
+// stream hands the items out from where the job's mode sends them.
+func (h *Handle) stream(ctx context.Context, yield func(Item, error) bool) error {
+	switch h.mode {
+	case Reply:
+		return h.streamReplies(ctx, yield)
+	case Stored, ReplyAndStored:
+		if !h.reading.CompareAndSwap(false, true) {
+			return ErrStreaming
+		}
+		defer h.reading.Store(false)
+		result, err := h.client.stored.stream(ctx, h.id, h.client.options.longest(), true, yield)
+		if result != nil {
+			h.result.Store(result)
+		}
+		return err
+	}
+	return errNotWanted
+}
+
+// finish compares what the result says with what was handed out of the last start.
+func finish(result *wire.Result, taken int64) error {
+	switch {
+	case result.Failure != nil:
+		return deliver(result, nil)
+	case result.Items == nil || *result.Items == taken:
+		return nil
+	case *result.Items == 0:
+		return ErrRestarted // and the new start has none
+	}
+	return fmt.Errorf("%w: the task has yielded %d, and %d came", ErrItemsLost, *result.Items, taken)
 }

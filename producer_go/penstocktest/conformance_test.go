@@ -69,6 +69,17 @@ func conform(t *testing.T, open func(*testing.T) bench) {
 		{"a job that succeeds all the same is not", (*suite).cancelsInVain},
 		{"a cancelled job is not tried again", (*suite).cancelEndsTries},
 		{"nobody is there to cancel", (*suite).cancelUnheard},
+		{"items come in their order", (*suite).itemsInOrder},
+		{"a slow loop slows its task down", (*suite).slowLoop},
+		{"a loop that is left lets its task go on", (*suite).loopLeft},
+		{"items that nobody reads do not hold their task up", (*suite).itemsUnread},
+		{"a failure comes after the items", (*suite).itemsThenFailure},
+		{"an attempt begins the items anew", (*suite).itemsAnew},
+		{"one loop at a time", (*suite).oneLoop},
+		{"stored items are for everybody, also late", (*suite).itemsLate},
+		{"a loop heeds its context", (*suite).loopEnds},
+		{"progress is followed to the end", (*suite).progress},
+		{"what has no items", (*suite).noItems},
 		{"an end", (*suite).closed},
 	} {
 		t.Run(c.name, func(t *testing.T) {

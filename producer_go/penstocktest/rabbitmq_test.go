@@ -29,6 +29,7 @@ type real struct {
 	direct    string // URL
 	store     *redisresults.Store
 	put       brokertest.Keep
+	items     *brokertest.Items
 	first     *penstock.Client
 
 	mu       sync.Mutex
@@ -47,7 +48,7 @@ func openReal(t *testing.T) *real {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { store.Close() })
-	r.store, r.put, r.direct = store, put, r.URL
+	r.store, r.put, r.items, r.direct = store, put, r.Items(), r.URL
 	var forwarded string
 	r.forwarder, forwarded = brokertest.Forward(t, r.direct)
 	r.first = r.open(forwarded)
@@ -87,6 +88,9 @@ func (r *real) tasks(tasks *double.Tasks) {
 		if id, ok := d.Headers[wire.HeaderJob].(string); ok && d.Type == wire.TypeCancel && d.UserId != "" {
 			tasks.Cancel(id)
 		}
+		if credit, ok := wire.CreditOf(d.Headers); ok && d.Type == wire.TypeCredit && d.UserId != "" {
+			tasks.Credit(credit)
+		}
 	})
 	r.Serve(r.Queue("q", nil), r.put, func(job *wire.Job, d amqp.Delivery) []byte {
 		repeat, again := d.Headers[wire.HeaderRepeat].(int64)
@@ -104,12 +108,45 @@ func (r *real) tasks(tasks *double.Tasks) {
 				return body
 			}
 		}
-		body, err := wire.EncodeResult(tasks.Run(r.ctx, job, time.Now(), wire.MaxBlobBytes), wire.HardMaxBlobBytes)
+		body, err := wire.EncodeResult(tasks.Run(r.ctx, job, time.Now(), wire.MaxBlobBytes, r.outlet(d)), wire.HardMaxBlobBytes)
 		if err != nil {
 			r.t.Error(err)
 		}
 		return body
 	})
+}
+
+// outlet sends items to where the job wants them.
+func (r *real) outlet(d amqp.Delivery) double.Outlet {
+	switch d.Headers[wire.HeaderResultMode] {
+	case wire.ResultReply:
+		return sent{r.Broker, d}
+	case wire.ResultStored, wire.ResultReplyAndStored:
+		return kept{r.items, d}
+	}
+	return double.Nowhere{}
+}
+
+type sent struct {
+	broker *brokertest.Broker
+	d      amqp.Delivery
+}
+
+func (sent) Windowed() bool                              { return true }
+func (s sent) Item(place wire.Place, body []byte)        { s.broker.SendItem(s.d, place, body) }
+func (s sent) Progress(worker string, f int64, b []byte) { s.broker.SendProgress(s.d, worker, f, b) }
+
+type kept struct {
+	items *brokertest.Items
+	d     amqp.Delivery
+}
+
+func (kept) Windowed() bool { return false }
+func (k kept) Item(place wire.Place, body []byte) {
+	k.items.Store(k.d.ReplyTo, k.d.MessageId, place, body)
+}
+func (k kept) Progress(_ string, fence int64, body []byte) {
+	k.items.Report(k.d.ReplyTo, k.d.MessageId, fence, body)
 }
 
 func (r *real) repeats() []int64 {

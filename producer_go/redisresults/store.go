@@ -26,12 +26,12 @@ const silence = 30 * time.Second
 // chunk is how many bytes go at once: neither Redis nor a connection stands still for a long value.
 const chunk = 1 << 20
 
-// Store is a [penstock.ResultStore] and a [penstock.BlobStore]. It is safe for concurrent use.
+// Store is a [penstock.ResultStore], a [penstock.ItemStore] and a [penstock.BlobStore]. It is safe for concurrent use.
 type Store struct{ client *redis.Client }
 
 var (
-	_ penstock.ResultStore = (*Store)(nil)
-	_ penstock.BlobStore   = (*Store)(nil)
+	_ penstock.ItemStore = (*Store)(nil)
+	_ penstock.BlobStore = (*Store)(nil)
 )
 
 // New returns a store for redis://user:password@host:port/db, or rediss with TLS. Further parameters are
@@ -74,6 +74,25 @@ func (s *Store) Get(ctx context.Context, key string) ([]byte, error) {
 			return body, nil
 		}
 	}
+}
+
+// GetRange returns the first head bytes under a key and those from the offset from up to before to, as they were at the
+// same moment.
+func (s *Store) GetRange(ctx context.Context, key string, head, from, to int64) (first, part []byte, err error) {
+	both, err := cancelled(ctx, func() ([]redis.Cmder, error) {
+		// In one transaction: another value may come in the place of this one.
+		return s.client.TxPipelined(ctx, func(both redis.Pipeliner) error {
+			both.GetRange(ctx, key, 0, head-1)
+			both.GetRange(ctx, key, from, to-1)
+			return nil
+		})
+	})
+	if err != nil {
+		return nil, nil, err
+	}
+	first, _ = both[0].(*redis.StringCmd).Bytes() // their errors are in err
+	part, _ = both[1].(*redis.StringCmd).Bytes()
+	return first, part, nil
 }
 
 // Put keeps bytes under a key for so long.

@@ -47,6 +47,12 @@ func (t *transport) Send(ctx context.Context, _ bool, prepare func(context.Conte
 		id, _ := m.Headers[wire.HeaderJob].(string)
 		return t.broker.command(id)
 	}
+	if m.Type == wire.TypeCredit {
+		if credit, ok := wire.CreditOf(m.Headers); ok {
+			t.broker.Tasks.Credit(credit)
+		}
+		return nil
+	}
 	return t.broker.publish(t.namespace, m)
 }
 

@@ -6,8 +6,8 @@ import (
 	"time"
 )
 
-// Store keeps results in memory, as Redis does: the first writer of a key wins. Its methods Get, Listen and Put
-// are those of penstock.ResultStore and penstock.BlobStore.
+// Store keeps results in memory, as Redis does: the first writer of a key wins. Its methods Get, GetRange,
+// Listen and Put are those of penstock.ItemStore and penstock.BlobStore.
 type Store struct {
 	mu        sync.Mutex
 	values    map[string][]byte
@@ -27,6 +27,13 @@ func (s *Store) Get(ctx context.Context, key string) ([]byte, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.values[key], nil
+}
+
+// GetRange returns the first head bytes of a value and those from the offset from up to before to.
+func (s *Store) GetRange(ctx context.Context, key string, head, from, to int64) (first, part []byte, err error) {
+	value, err := s.Get(ctx, key)
+	size := int64(len(value))
+	return value[:min(head, size)], value[min(from, size):min(to, size)], err
 }
 
 // Listen calls hint with every message to a channel until ctx ends.
@@ -51,7 +58,21 @@ func (s *Store) Keep(key string, value []byte, channel, message string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.set(key, value)
-	for l := range s.listeners { // under the lock: the calls must not be concurrent
+	s.tell(channel, message)
+}
+
+// Replace writes a key, whether it is there or not, and sends a message to a channel.
+func (s *Store) Replace(key string, value []byte, channel, message string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.values, key)
+	s.set(key, value)
+	s.tell(channel, message)
+}
+
+// tell sends a message to a channel; under the lock, for the calls must not be concurrent.
+func (s *Store) tell(channel, message string) {
+	for l := range s.listeners {
 		if l.channel == channel {
 			l.hint(message)
 		}

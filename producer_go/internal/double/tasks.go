@@ -26,6 +26,7 @@ type Tasks struct {
 	attempts map[string]int
 
 	cancels cancels
+	credits credits
 }
 
 // Handle sets the handler of a task.
@@ -66,13 +67,13 @@ func QueueOf(task string) string {
 	return queue
 }
 
-// Run runs a job from its first attempt to its last and returns its result, whose value has at most maxBytes.
-// Ctx ends with the worker.
-func (t *Tasks) Run(ctx context.Context, job *wire.Job, arrived time.Time, maxBytes int) *wire.Result {
+// Run runs a job from its first attempt to its last and returns its result, whose value has at most maxBytes. What the
+// handler yields goes to outlet. Ctx ends with the worker.
+func (t *Tasks) Run(ctx context.Context, job *wire.Job, arrived time.Time, maxBytes int, outlet Outlet) *wire.Result {
 	t.mu.Lock()
 	handler, attempts, known := t.handlers[job.Task], max(1, t.attempts[job.Task]), slices.Sorted(maps.Keys(t.handlers))
 	t.mu.Unlock()
-	r := &run{job: job, arrived: arrived, maxBytes: maxBytes}
+	r := &run{tasks: t, job: job, arrived: arrived, maxBytes: maxBytes, outlet: outlet}
 	ctx, end := t.cancels.begin(ctx, job.ID)
 	defer end()
 	if failure := r.cancelled(ctx); failure != nil {
@@ -94,7 +95,7 @@ func (t *Tasks) Run(ctx context.Context, job *wire.Job, arrived time.Time, maxBy
 		}
 		value, failure := r.attempt(ctx, handler)
 		if failure == nil {
-			return r.result(&wire.Result{Value: value})
+			return r.result(&wire.Result{Value: value, Items: r.items()})
 		}
 		if cancelled := r.cancelled(ctx); cancelled != nil {
 			return r.failed(cancelled)
@@ -111,12 +112,25 @@ func (t *Tasks) Run(ctx context.Context, job *wire.Job, arrived time.Time, maxBy
 
 // run is the way of one job through its attempts.
 type run struct {
+	tasks    *Tasks
 	job      *wire.Job
+	outlet   Outlet
 	arrived  time.Time
 	maxBytes int           // longest value
 	attempts int           // begun
 	ran      time.Duration // in all of them
 	started  time.Time     // the last one
+	yields   bool          // one of them has yielded items
+	yielded  int64         // by the last one
+}
+
+// items is how many items the last attempt has yielded, nil when none ever has: tasks do not say beforehand that they
+// yield any.
+func (r *run) items() *int64 {
+	if !r.yields {
+		return nil
+	}
+	return &r.yielded
 }
 
 func (r *run) expired() bool {
@@ -128,7 +142,10 @@ func (r *run) attempt(ctx context.Context, h Handler) (wire.Raw, *wire.Failure) 
 	r.attempts++
 	r.started = time.Now()
 	defer func() { r.ran += time.Since(r.started) }()
-	value, failure := h(ctx, r.job, r.attempts)
+	a := &attempt{tasks: r.tasks, outlet: r.outlet, jobID: r.job.ID, fence: r.tasks.credits.begin(r.job.ID)}
+	defer r.tasks.credits.end(a.jobID, a.fence)
+	value, failure := h(context.WithValue(ctx, attemptKey{}, a), r.job, r.attempts)
+	r.yields, r.yielded = r.yields || a.yielded > 0, a.yielded
 	if failure != nil {
 		return nil, failure
 	}

@@ -97,8 +97,23 @@ func (q *queue) explain(err error) error {
 // receive hands replies out until the queue is gone, and with it every reply that was on its way.
 func (q *queue) receive(link *amqpconn.Link, deliveries <-chan amqp.Delivery, down func()) {
 	for d := range deliveries {
-		q.router.Deliver(d.CorrelationId, Reply{Body: d.Body, Blob: wire.NamedBlob(d.Headers)})
+		q.deliver(d)
 	}
 	link.Drop() // the channel can end before its connection, for instance when somebody deletes the queue
 	down()
+}
+
+func (q *queue) deliver(d amqp.Delivery) {
+	switch d.Type {
+	case wire.TypeItem:
+		if place, ok := wire.PlaceOf(d.Headers); ok {
+			q.router.AddItem(d.CorrelationId, Item{Place: place, Body: d.Body})
+		}
+	case wire.TypeProgress:
+		if fence, ok := wire.FenceOf(d.Headers); ok {
+			q.router.AddProgress(d.CorrelationId, fence, d.Body)
+		}
+	default:
+		q.router.Deliver(d.CorrelationId, Reply{Body: d.Body, Blob: wire.NamedBlob(d.Headers)})
+	}
 }

@@ -9,7 +9,7 @@ import (
 	"github.com/penstock-mq/penstock/producer_go/internal/wire"
 )
 
-// Source brings replies to a router, whose methods Up and Deliver are for the source to call.
+// Source brings replies to a router, whose methods Up, Deliver, AddItem and AddProgress are for the source to call.
 type Source interface {
 	// Ready waits until replies can come, with insist even where that looks hopeless. The first call
 	// connects.
@@ -36,10 +36,24 @@ type Pending struct {
 	done    chan struct{}   // closed by the router when the two below are set
 	reply   Reply
 	err     error
+
+	items    items // this and what follows is guarded by the router's lock
+	progress progress
+	changed  chan struct{} // closed by the router when one of the two changes; nil while nobody has asked for it
 }
 
 // Done is closed when the reply has come or the router was closed.
 func (p *Pending) Done() <-chan struct{} { return p.done }
+
+// Ended tells whether Done is closed.
+func (p *Pending) Ended() bool {
+	select {
+	case <-p.done:
+		return true
+	default:
+		return false
+	}
+}
 
 // Reply returns the reply as it came, or fault.ErrClosed; to be called after Done.
 func (p *Pending) Reply() (Reply, error) { return p.reply, p.err }
@@ -49,6 +63,7 @@ func (p *Pending) Reply() (Reply, error) { return p.reply, p.err }
 type Router struct {
 	source  Source
 	address string
+	refuse  func(wire.Credit) // tells a worker that nobody reads; must not block
 
 	mu      sync.Mutex
 	closed  bool
@@ -58,9 +73,9 @@ type Router struct {
 }
 
 // New returns a router for the replies to an address, <user>.<instance>, and what connect makes of it as
-// their source.
-func New(address string, connect func(*Router) Source) *Router {
-	r := &Router{address: address, waiting: make(map[string]*Pending)}
+// their source. Refuse is called, and must not block, to tell a worker that nobody reads its items.
+func New(address string, refuse func(wire.Credit), connect func(*Router) Source) *Router {
+	r := &Router{address: address, refuse: refuse, waiting: make(map[string]*Pending)}
 	r.source = connect(r)
 	return r
 }
@@ -110,7 +125,7 @@ func (r *Router) enter(jobID string, p *Pending) (*Pending, error) {
 	}
 	if p == nil {
 		if p = r.waiting[jobID]; p == nil {
-			p = &Pending{jobID: jobID, done: make(chan struct{})}
+			p = &Pending{jobID: jobID, done: make(chan struct{}), items: items{fence: -1}}
 			r.waiting[jobID] = p
 		}
 		p.holders++
@@ -127,12 +142,13 @@ func (r *Router) Lost(p *Pending) <-chan struct{} {
 	return p.lost
 }
 
-// Forget undoes one Expect. A reply that comes later is dropped.
+// Forget undoes one Expect. A reply that comes later is dropped, and nobody reads the items.
 func (r *Router) Forget(p *Pending) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if p.holders--; p.holders == 0 && r.waiting[p.jobID] == p {
 		delete(r.waiting, p.jobID)
+		r.drop(p)
 	}
 }
 

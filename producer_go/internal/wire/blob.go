@@ -23,24 +23,24 @@ func NamedBlob(headers map[string]any) *Blob {
 	if !named {
 		return nil
 	}
-	size := integerHeader(headers[HeaderBlobSize])
+	size, _ := integerHeader(headers[HeaderBlobSize])
 	if size <= 0 || !isSHA256(sum) {
 		return &Blob{Size: -1}
 	}
 	return &Blob{SHA256: sum, Size: size}
 }
 
-// integerHeader returns an integer of whatever width it was sent in, 0 for anything else.
-func integerHeader(v any) int64 {
+// integerHeader returns an integer of whatever width it was sent in; ok is false for anything else.
+func integerHeader(v any) (n int64, ok bool) {
 	switch v := v.(type) {
 	case int64:
-		return v
+		return v, true
 	case int32: // how pika sends what fits
-		return int64(v)
+		return int64(v), true
 	case int16:
-		return int64(v)
+		return int64(v), true
 	}
-	return 0
+	return 0, false
 }
 
 func isSHA256(s string) bool {
