@@ -127,6 +127,8 @@ async def in_lane(spec: QueueSpec, jobs: int, in_hand: int) -> tuple[float, floa
         on_outcome=on_outcome,
         on_unstarted=lambda delivery: ended.set_exception(RuntimeError(f"{delivery.tag} was not started")),
         on_broken=lambda text: ended.set_exception(RuntimeError(text)),
+        on_item=lambda *_: None,
+        on_progress=lambda *_: None,
     )
     await lane.start()
     try:

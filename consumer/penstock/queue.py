@@ -113,6 +113,8 @@ class Queue:
     ) -> Callable[P, R] | Callable[[Callable[P, R]], Callable[P, R]]:
         """Register a function as a task; the function itself is returned unchanged.
 
+        A generator function streams: its caller gets what it yields while it runs, and what it returns in the end.
+
         Args:
             function: The function, when the decorator is used without parentheses.
             name: The task's name within the queue. Defaults to the function's own.
@@ -278,6 +280,10 @@ class Queue:
             raise DeclarationError(f"{full}: its contract has its name, {full}, not {contract}")
         _check_raises(full, raises or {})
         policy = retry or NO_RETRY
+        streams = _yields(function)
+        if streams and policy.in_slot:
+            text = "what yields items is not tried again in its slot; take Retry without in_slot"
+            raise DeclarationError(f"{full}: {text}")
         binding = Binding(function, full) if batch is None else _binding_of(batch, full)
         spec = TaskSpec(
             name=full,
@@ -287,6 +293,7 @@ class Queue:
             takes=binding.takes,
             requires=binding.requires,
             batch=batch and replace(batch, of=None),
+            streams=streams,
         )
         task = Task(
             spec=spec,
@@ -310,6 +317,10 @@ class Queue:
                 f"the lane {lane} runs no batches; give the queue Processes or Serial, or the task no batch",
             ),
             (inspect.iscoroutinefunction(function), "a batch is called as a plain function, and this one is async"),
+            (
+                _yields(function) or _yields(getattr(batch, "of", None)),
+                "a batch returns a result for each job and yields no items",
+            ),
             (
                 policy.in_slot > 0,
                 "a batch is not tried again in its slot; take Retry without in_slot, then its jobs wait in the broker",
@@ -337,11 +348,10 @@ class Queue:
 
     def _check_kind(self, full: str, function: Callable[..., Any]) -> None:
         """Refuse a function that the lane cannot run: it would block others, or never run at all."""
-        lane, is_async = type(self.lane).__name__, inspect.iscoroutinefunction(function)
+        lane, is_async = type(self.lane).__name__, _is_async(function)
         runs_programs, awaits = isinstance(self.lane, Commands), isinstance(self.lane, Async)
         is_program = isinstance(function, Command)
         rules = (
-            (inspect.isasyncgenfunction(function), "an async generator has no one result"),
             (runs_programs and not is_program, f"the lane {lane} runs programs only; use Queue.command"),
             (is_program and not runs_programs, f"the lane {lane} runs no programs; take Commands"),
             (is_async and not awaits, f"the lane {lane} calls plain functions, and this one is async; take Async"),
@@ -353,6 +363,14 @@ class Queue:
         for wrong, text in rules:
             if wrong:
                 raise DeclarationError(f"{full}: {text}")
+
+
+def _is_async(function: object) -> bool:
+    return inspect.iscoroutinefunction(function) or inspect.isasyncgenfunction(function)
+
+
+def _yields(function: object) -> bool:
+    return inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function)
 
 
 def _binding_of(batch: Batch, full: str) -> Binding:

@@ -1,4 +1,4 @@
-"""What a worker publishes: a reply, a copy that waits, a copy that is dead, an acknowledgement; and a command.
+"""What a worker publishes: a reply and what comes before it, copies that wait or are dead, answers; and commands.
 
 Copies carry the body unread and only the headers of the registry: what the broker added (x-death and its
 relatives) is left behind, because RabbitMQ 3.10 drops a message whose target it finds in a copied x-death.
@@ -20,6 +20,7 @@ from penstock.wire.registry import (
     HEADER_ATTEMPT,
     HEADER_BACKOFF_MS,
     HEADER_CRASHES,
+    HEADER_CREDIT,
     HEADER_DEADLINE,
     HEADER_DELIVERIES,
     HEADER_ERROR_CODE,
@@ -40,6 +41,7 @@ from penstock.wire.registry import (
     HEADER_REPLAYS,
     HEADER_RESULT_MODE,
     HEADER_RUN_MS,
+    HEADER_SEQ,
     HEADER_STEP,
     HEADER_TASK_VERSION,
     HEADER_TRACE,
@@ -48,7 +50,10 @@ from penstock.wire.registry import (
     MAX_TRACE_BYTES,
     TYPE_CANCEL,
     TYPE_CANCELLED,
+    TYPE_CREDIT,
+    TYPE_ITEM,
     TYPE_ORDER,
+    TYPE_PROGRESS,
     TYPE_RESULT,
     TYPE_STATUS,
     CancelStep,
@@ -66,6 +71,44 @@ def reply(delivery: Delivery, blob: Blob | None = None) -> BasicProperties:
         content_type=CONTENT_TYPE,
         type=TYPE_RESULT,
         correlation_id=delivery.job_id,
+        delivery_mode=_TRANSIENT,
+    )
+
+
+def item(delivery: Delivery, seq: int, *, worker: str) -> BasicProperties:
+    """Properties of the item with this number, from 0, that a job yields."""
+    return _told(delivery, TYPE_ITEM, {HEADER_FENCE: delivery.fence, HEADER_SEQ: seq, HEADER_WORKER: worker})
+
+
+def progress(delivery: Delivery, *, worker: str) -> BasicProperties:
+    """Properties of what a job says of how far it is."""
+    return _told(delivery, TYPE_PROGRESS, {HEADER_FENCE: delivery.fence, HEADER_WORKER: worker})
+
+
+def _told(delivery: Delivery, type_: str, headers: dict[str, Any]) -> BasicProperties:
+    return BasicProperties(
+        headers=headers,
+        content_type=CONTENT_TYPE,
+        type=type_,
+        correlation_id=delivery.job_id,
+        delivery_mode=_TRANSIENT,
+    )
+
+
+def credit(job_id: str, *, worker: str, fence: int, upto: int, user: str) -> BasicProperties:
+    """Properties of the command that lets a job send more items; its body is empty.
+
+    Args:
+        job_id: The job.
+        worker: The worker that sends the items.
+        fence: That of the items.
+        upto: How many the worker may have sent in all; -1: there is no reader any more.
+        user: Who sends it: the connection's user.
+    """
+    return BasicProperties(
+        headers={HEADER_JOB: job_id, HEADER_WORKER: worker, HEADER_FENCE: fence, HEADER_CREDIT: upto},
+        type=TYPE_CREDIT,
+        user_id=user,
         delivery_mode=_TRANSIENT,
     )
 

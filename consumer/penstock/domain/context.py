@@ -7,6 +7,8 @@ from collections.abc import Callable, Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 
+from penstock.wire.registry import MAX_PROGRESS_TEXT_BYTES
+
 
 class Cancelled(BaseException):
     """The job that runs was cancelled; what it holds is to be let go.
@@ -30,6 +32,10 @@ def _never() -> bool:
     return False
 
 
+def _nobody(_fraction: float, _text: str) -> None:
+    pass
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CurrentJob:
     """The job that is running.
@@ -44,6 +50,7 @@ class CurrentJob:
         deadline_ms: Unix ms after which nobody waits for the result; None: no deadline.
         meta: The caller's notes.
         stop_asked: What `cancelled` asks.
+        tell: What `progress` tells.
     """
 
     id: str
@@ -53,6 +60,7 @@ class CurrentJob:
     deadline_ms: int | None
     meta: Mapping[str, str]
     stop_asked: Callable[[], bool] = field(default=_never, repr=False, compare=False)
+    tell: Callable[[float, str], None] = field(default=_nobody, repr=False, compare=False)
 
     @property
     def cancelled(self) -> bool:
@@ -65,6 +73,22 @@ class CurrentJob:
         if self.deadline_ms is None:
             return None
         return max(0.0, self.deadline_ms / 1000 - time.time())
+
+    def progress(self, fraction: float, text: str = "") -> None:
+        """Say how far the job is. It costs little: what comes too fast is left out, but for the newest.
+
+        Args:
+            fraction: From 0 to 1.
+            text: What it does, for people; cut at `MAX_PROGRESS_TEXT_BYTES` (256). Defaults to "".
+
+        Raises:
+            ValueError: The fraction is not from 0 to 1.
+            RuntimeError: Called in a process that the task has started.
+        """
+        if not 0 <= fraction <= 1:
+            raise ValueError(f"the progress of a job is a fraction from 0 to 1, not {fraction!r}")
+        short = text.encode(errors="replace")[:MAX_PROGRESS_TEXT_BYTES].decode(errors="ignore")
+        self.tell(float(fraction), short)
 
 
 #: Set by the child around each call.

@@ -72,3 +72,8 @@ class Delivery:
     max_result: int = 0
     blob: Blob | None = None
     file: MemoryFile | None = None
+
+    @property
+    def stores(self) -> bool:
+        """Whether the result, and what the task yields before it, is to be stored."""
+        return self.mode is ResultMode.STORED or self.mode is ResultMode.REPLY_AND_STORED

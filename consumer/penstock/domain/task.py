@@ -24,6 +24,7 @@ class TaskSpec:
         requires: Those of them that have no default.
         contract: The contract hash, 16 hex digits; None: it has no contract.
         batch: How its jobs are collected; None: each has a call of its own. The prototype stays in the child.
+        streams: Whether it yields items.
     """
 
     name: str
@@ -34,6 +35,7 @@ class TaskSpec:
     requires: tuple[str, ...] = ()
     contract: str | None = None
     batch: Batch | None = None
+    streams: bool = False
 
     @property
     def title(self) -> str:
@@ -51,6 +53,7 @@ class TaskSpec:
             "requires": self.requires,
             "contract": self.contract,
             "batch": self.batch and self.batch.numbers(),
+            "streams": self.streams,
         }
 
     @classmethod
@@ -65,6 +68,7 @@ class TaskSpec:
             requires=tuple(wire["requires"]),
             contract=wire["contract"],
             batch=wire["batch"] and Batch.from_numbers(wire["batch"]),
+            streams=wire["streams"],
         )
 
 

@@ -3,20 +3,23 @@
     frame   length:u32  kind:u8  number:u32  meta_length:u32  meta  body
 
 Integers are big-endian; `length` counts everything after itself. `meta` is a msgpack array that both sides
-know; `body` is opaque. `number` ties an OUTCOME to its JOB. A body too long for a frame lies in a file in memory: its
-descriptor comes with the frame (SCM_RIGHTS), whose kind has the highest bit set, and `body` is empty.
+know; `body` is opaque. `number` is that of the JOB which a frame is about. A body too long for a frame lies in a file
+in memory: its descriptor comes with the frame (SCM_RIGHTS), whose kind has the highest bit set, and `body` is empty.
 
     parent ──▶ child    BOOT     meta [target, worker, max_body_bytes, contracts, max_blob_bytes]; to a child with one
                                  job at a time with a file in which the parent says which one is to end (runner/stop)
     child  ──▶ parent   READY    meta []
     child  ──▶ parent   FAILED   meta [what happened]; the child then ends
     parent ──▶ child    JOB      meta [task, job id, attempt, version?, deadline?, fence, failures,
-                                       max_result_bytes, sha256 of the file?]  body job.v1
+                                       max_result_bytes, sha256 of the file?, items are stored]  body job.v1
     parent ──▶ child    BATCH    meta [count]; the next so many JOBs are one batch
     child  ──▶ parent   OUTCOME  meta [kind, run_us]  body result.v1
                              or  meta [kind, run_us, sha256 of the file]
                              or  meta [kind, run_us, code, message, retryable, exc_type?, delay_s?, traceback?, tries,
                                        details]
+    child  ──▶ parent   ITEM     meta [seq]  body one value of the profile; seq counts from 0
+    parent ──▶ child    GRANT    meta [upto]; items with a seq below it may be sent, None: all. STREAM_WINDOW at first
+    child  ──▶ parent   PROGRESS meta [fraction, text]
     child  ──▶ parent   BLOCKED  meta [seconds, stack]; number is that of the JOB which keeps the others of an async
                              child from going on, 0: it is none of them
     parent ──▶ child    CANCEL   meta []; the job of this number is to end. To a child with several jobs only: one that
@@ -63,6 +66,9 @@ class Kind(IntEnum):
     BLOCKED = 7
     CANCEL = 8
     BATCH = 9
+    ITEM = 10
+    GRANT = 11
+    PROGRESS = 12
 
 
 class Frame(NamedTuple):

@@ -8,7 +8,7 @@ import signal
 from collections.abc import Callable
 from dataclasses import replace
 from enum import StrEnum
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 from penstock.domain.cancellation import Told
 from penstock.domain.delivery import Delivery
@@ -24,6 +24,11 @@ from penstock.lanes.limits import Limit, Sentence, overdue
 from penstock.lanes.memory import oom_kills, resident
 from penstock.lanes.slots import Slot, Slots
 from penstock.memory_file import MemoryFile
+
+#: Takes a job, the number of an item and its bytes.
+OnItem: TypeAlias = Callable[[Delivery, int, bytes], None]
+#: Takes a job, how far it is from 0 to 1, and what it does.
+OnProgress: TypeAlias = Callable[[Delivery, float, str], None]
 
 #: Seconds that a child has for its imports and start-up hooks.
 BOOT_TIMEOUT_S: Final = 300.0
@@ -58,6 +63,8 @@ class Place:
         on_end: Called when the child has ended; the place is empty then.
         on_blocked: Called when a job, which may be unknown, has kept the child's event loop from going on: for how
             many seconds, and where.
+        on_item: Called with each item of a job that runs: its number, from 0, and its bytes.
+        on_progress: Called with how far a job that runs says that it is.
         memory: The bytes that a child may have resident; None: there is no limit.
         alone: Whether a child runs one job and ends.
     """
@@ -73,6 +80,8 @@ class Place:
         on_outcome: Callable[[Delivery, Outcome], None],
         on_end: Callable[[Place, End], None],
         on_blocked: Callable[[Place, Delivery | None, float, str], None],
+        on_item: OnItem,
+        on_progress: OnProgress,
         memory: int | None = None,
         alone: bool = False,
     ) -> None:
@@ -89,6 +98,8 @@ class Place:
         self._on_outcome = on_outcome
         self._on_end = on_end
         self._on_blocked = on_blocked
+        self._on_item = on_item
+        self._on_progress = on_progress
         #: The place that takes over from this one; None: it goes on.
         self.successor: Place | None = None
         self._memory = memory
@@ -173,6 +184,12 @@ class Place:
         for frame in frames:
             if frame.kind == Kind.OUTCOME:
                 self._answered(frame)
+            elif frame.kind == Kind.ITEM:
+                if (delivery := self._delivery_of(frame)) is not None:
+                    self._on_item(delivery, frame.meta[0], frame.body)
+            elif frame.kind == Kind.PROGRESS:
+                if (delivery := self._delivery_of(frame)) is not None:
+                    self._on_progress(delivery, *frame.meta)
             elif frame.kind == Kind.READY:
                 self._became_ready()
             elif frame.kind == Kind.BLOCKED:
@@ -206,15 +223,24 @@ class Place:
             outcome = self._cancelling.ended(frame.number, delivery, outcome)
             self._press()
         self._on_outcome(delivery, outcome)
-        if self._alone:
+        if self._alone or (self.state is SlotState.RETIRING and not self.busy):
             self.finish()
-        elif self.state is SlotState.RETIRING and not self.busy:
-            self.later(END_S, self.kill)
 
     def _blocked(self, frame: Frame) -> None:
         seconds, stack = frame.meta
+        self._on_blocked(self, self._delivery_of(frame), seconds, stack)
+
+    def _delivery_of(self, frame: Frame) -> Delivery | None:
+        """The job that a frame is about; None: the child does not have it, or has it no longer."""
         assigned = self.slot.jobs.get(frame.number) if self.slot is not None else None
-        self._on_blocked(self, assigned.delivery if assigned else None, seconds, stack)
+        return assigned.delivery if assigned is not None else None
+
+    def grant(self, delivery: Delivery, upto: int | None) -> None:
+        """Let a job, if the child has it, send the items with a number below that; None: all."""
+        number = None if self.slot is None else self.slot.number_of(delivery.job_id)
+        if number is not None and self.child is not None:
+            self.child.send(pack(Kind.GRANT, number, [upto]))
+            self.child.flush()
 
     def _may_still_answer(self, sentence: Sentence, frame: Frame, outcome: Outcome) -> bool:
         """Whether the answer of a job counts whose child is about to be killed, or is not the sentenced job's.
@@ -306,11 +332,12 @@ class Place:
         self._stale = self.child is not None
 
     def retire(self) -> None:
-        """Let the child finish what it has and end, and give it nothing more."""
+        """Let the child finish what it has and end, and give it no more jobs; of those it may have to hear more."""
         assert self.slot is not None
         self.state = SlotState.RETIRING
         self.slots.close(self.slot)
-        self.finish()
+        if not self.busy:
+            self.finish()
 
     def watch(self, *, weigh: bool = True) -> None:
         """Hold the child against its limits, with `weigh` against those of memory, too.

@@ -183,6 +183,7 @@ class Slots:
             delivery.spent.failures,
             delivery.max_result,
             delivery.blob and delivery.blob.sha256,
+            delivery.stores,
         )
         file = delivery.file
         slot.child.send(pack(Kind.JOB, number, meta, delivery.body, with_fd=file is not None), file)

@@ -23,7 +23,7 @@ from penstock.lanes.end import End, Reason
 from penstock.lanes.judgement import boot_error
 from penstock.lanes.limits import TICK_S, WEIGH_TICKS, stood_still
 from penstock.lanes.memory import usable
-from penstock.lanes.place import BOOT_TIMEOUT_S, END_S, Place, SlotState
+from penstock.lanes.place import BOOT_TIMEOUT_S, END_S, OnItem, OnProgress, Place, SlotState
 from penstock.lanes.quarantine import Quarantine
 from penstock.lanes.slots import Slots
 from penstock.wire.registry import CancelStep, Event, Exit
@@ -50,6 +50,9 @@ class Lane:
             be started, or it ran beside another whose limit was their child's end.
         on_broken: Called with a sentence whenever the last child that was left is broken. Every PROBE_S one of them is
             tried again, whatever the callee does.
+        on_item: Called with each item of a job: its number, from 0, and its bytes. A job sends STREAM_WINDOW of them
+            and waits then for `grant`.
+        on_progress: Called with how far a job says that it is, from 0 to 1, and what it does.
         clock: Seconds that never go back. Defaults to the monotonic clock.
     """
 
@@ -64,6 +67,8 @@ class Lane:
         on_outcome: Callable[[Delivery, Outcome], None],
         on_unstarted: Callable[[Delivery], None],
         on_broken: Callable[[str], None],
+        on_item: OnItem,
+        on_progress: OnProgress,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.spec = spec
@@ -71,6 +76,8 @@ class Lane:
         self._on_outcome = on_outcome
         self._clock = clock
         self._on_unstarted = on_unstarted
+        self._on_item = on_item
+        self._on_progress = on_progress
         batches = any(task.batch for task in spec.all())
         self._slots = BatchSlots(spec, clock, self._call_later) if batches else Slots(clock, spec.lane.width)
         boot = [spec.target, worker, max_body_bytes, contracts, max_blob_bytes]
@@ -106,6 +113,8 @@ class Lane:
             on_outcome=self._ended,
             on_end=self._child_ended,
             on_blocked=self._blocked,
+            on_item=self._on_item,
+            on_progress=self._on_progress,
             memory=memory,
             alone=alone,
         )
@@ -249,6 +258,11 @@ class Lane:
                 self._ended(delivery, cancelled(delivery, CancelStep.NEVER_STARTED))
                 return True
         return False
+
+    def grant(self, delivery: Delivery, upto: int | None) -> None:
+        """Let a job that runs send the items with a number below that; None: all."""
+        for place in self._all_places():
+            place.grant(delivery, upto)
 
     @property
     def mean_s(self) -> float | None:

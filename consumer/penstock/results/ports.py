@@ -1,4 +1,4 @@
-"""What a worker needs of a place for results, and for bodies that are too long for a message."""
+"""What a worker needs of a place for results, for what comes before them, and for bodies too long for a message."""
 
 from __future__ import annotations
 
@@ -32,6 +32,35 @@ class BlobStore(Protocol):
         ...
 
 
+class ItemStore(Protocol):
+    """Keeps what jobs yield before their results: all items of the latest start, and its newest progress.
+
+    Each start of a job has a larger fence. What an earlier start writes once a later one has written is refused. Its
+    calls are as those of a ResultStore, but they end in any order: who wants items in theirs awaits each call.
+    """
+
+    def append(
+        self, job_id: str, fence: int, at: int, items: bytes, reply_to: str | None, done: Callable[[bool], None]
+    ) -> None:
+        """Keep items behind those that are there.
+
+        Args:
+            job_id: The job.
+            fence: Of the start that yielded them.
+            at: How many bytes of items the start has had kept before; 0 replaces what an earlier one has left.
+            items: The items, each with its length before it; see wire/items.
+            reply_to: Whose channel is told; None: nobody's.
+            done: Gets False when they were refused, or when what was kept before them is gone.
+        """
+        ...
+
+    def progress(
+        self, job_id: str, fence: int, body: bytes, reply_to: str | None, done: Callable[[bool], None]
+    ) -> None:
+        """Keep the progress of a start in place of what was there; `done` gets False when it was refused."""
+        ...
+
+
 class ResultStore(Protocol):
     """Keeps results by job id; the first one written wins.
 
@@ -56,6 +85,11 @@ class ResultStore(Protocol):
     @property
     def blobs(self) -> BlobStore:
         """Where its long bodies are."""
+        ...
+
+    @property
+    def items(self) -> ItemStore:
+        """Where what comes before its results is."""
         ...
 
     @property

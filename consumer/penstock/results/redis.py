@@ -17,6 +17,7 @@ from redis.backoff import NoBackoff
 from penstock.errors import DeniedError, PenstockError, UnavailableError, UsageError
 from penstock.memory_file import MemoryFile
 from penstock.results.blobs import RedisBlobs
+from penstock.results.items import RedisItems
 from penstock.results.patience import Patience
 from penstock.wire.blob import Blob
 from penstock.wire.registry import BLOB_GRACE_MS, REDIS_RESULT_CHANNEL, REDIS_RESULT_KEY, Event
@@ -79,6 +80,7 @@ class RedisResults:
         self._script = self._client.register_script(_script("keep.lua"))
         self._promote = self._client.register_script(_script("promote.lua"))
         self.blobs = RedisBlobs(self._client, namespace=namespace)
+        self.items = RedisItems(self._client, namespace=namespace, ttl_ms=ttl_ms)
         self._patience = Patience("results")
         self._patience.trouble = "not connected"
         self._calls: list[_Call] = []
@@ -102,6 +104,7 @@ class RedisResults:
             self._task.cancel()
             await asyncio.wait([self._task])
         await self.blobs.close()
+        await self.items.close()
         await self._client.aclose()
 
     # ── the port ────────────────────────────────────────────────────────────────────────────────
@@ -114,12 +117,12 @@ class RedisResults:
     @property
     def trouble(self) -> str | None:
         """Why the last call failed; None: it succeeded."""
-        return self._patience.trouble or self.blobs.trouble
+        return self._patience.trouble or self.blobs.trouble or self.items.trouble
 
     @property
     def pending(self) -> int:
         """Calls that have not ended."""
-        return len(self._calls) + self.blobs.pending
+        return len(self._calls) + self.blobs.pending + self.items.pending
 
     def put(self, job_id: str, body: bytes, reply_to: str | None, done: Callable[[bool], None]) -> None:
         """See ResultStore.put."""

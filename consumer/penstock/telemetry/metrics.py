@@ -128,6 +128,10 @@ class Metrics(Collector):
         """A job that this worker has was handed out again."""
         self._counters["penstock_deliveries_adopted_total"][(delivery.queue,)] += 1
 
+    def items_sent(self, delivery: Delivery, count: int) -> None:
+        """Items of a job were confirmed by the broker, or stored."""
+        self._counters["penstock_items_sent_total"][(delivery.queue, delivery.task)] += count
+
     def dead_lettered(self, delivery: Delivery) -> None:
         """A dead copy is confirmed."""
         task = delivery.task if (delivery.queue, delivery.task) in self._run else "_OTHER"

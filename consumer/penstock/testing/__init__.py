@@ -8,7 +8,7 @@ MemoryBroker and MemoryStore pass the suite that RabbitMQ and Redis pass.
 
 from penstock.testing.broker import MemoryBroker
 from penstock.testing.clock import FakeClock
-from penstock.testing.harness import DeadJob, Harness, JobFailedError
+from penstock.testing.harness import DeadJob, Harness, JobFailedError, JobRestartedError
 from penstock.testing.messages import Properties
 from penstock.testing.server import MemoryServer
 from penstock.testing.store import MemoryStore
@@ -18,6 +18,7 @@ __all__ = [
     "DeadJob",
     "Harness",
     "JobFailedError",
+    "JobRestartedError",
     # what it runs on
     "FakeClock",
     "MemoryBroker",

@@ -7,7 +7,7 @@ import secrets
 import threading
 import time
 import uuid
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Final, Self, TypeVar
 
@@ -21,7 +21,9 @@ from penstock.testing.broker import MemoryBroker
 from penstock.testing.messages import Message, Properties
 from penstock.testing.server import GUEST
 from penstock.testing.store import MemoryStore
+from penstock.testing.told import Told, hear
 from penstock.wire.blob import Blob
+from penstock.wire.codec import decode
 from penstock.wire.failure import Failure
 from penstock.wire.job import Job, encode_job
 from penstock.wire.registry import (
@@ -31,7 +33,10 @@ from penstock.wire.registry import (
     HEADER_ERROR_MESSAGE,
     HEADER_MAX_RESULT,
     HEADER_RESULT_MODE,
+    STREAM_WINDOW,
+    TYPE_ITEM,
     TYPE_JOB,
+    TYPE_PROGRESS,
     ResultMode,
 )
 from penstock.wire.result import Result, decode_result
@@ -44,6 +49,10 @@ _START_S: Final = 60.0
 _STOP_S: Final = 30.0
 
 
+#: After how many items that were taken a job is given credit for more.
+_CREDIT_EVERY: Final = 16
+
+
 class JobFailedError(Exception):
     """A job ended with an error: the task's, not penstock's.
 
@@ -54,6 +63,10 @@ class JobFailedError(Exception):
     def __init__(self, job_id: str, failure: Failure) -> None:
         super().__init__(f"job {job_id}: {failure.code}: {failure.message}")
         self.failure = failure
+
+
+class JobRestartedError(Exception):
+    """A job has begun anew, and yields its items from the first one."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,6 +118,8 @@ class Harness:
         self._worker: Worker | None = None
         self._queues: list[str] = []
         self._results: dict[str, Result] = {}
+        self._told: dict[str, Told] = {}
+        self.store.on_told = self._stored
         self._arrived = threading.Condition()
 
     def __enter__(self) -> Self:
@@ -197,6 +212,37 @@ class Harness:
                 raise TimeoutError(f"no result of job {job_id} within {self._timeout_s:g} s")
             return self._results[job_id]
 
+    def items(self, job_id: str) -> Iterator[Any]:
+        """What a job yields, as it does so; ends when the job has ended.
+
+        The result of a job is stored by default, and so are its items: nothing holds the task back. With the headers
+        `{"x-result": "reply"}` it yields at most STREAM_WINDOW (64) items more than were taken here.
+
+        Raises:
+            JobRestartedError: The job has begun anew after items were taken; what the new start yields, another call
+                gives from the first item on.
+            JobFailedError: It ended with an error.
+            TimeoutError: There is no next item in time, and no result.
+        """
+        taken, fence = 0, None
+        while (told := self._next_told(job_id, taken, fence)) is not None:
+            if fence is not None and told.fence != fence:
+                raise JobRestartedError(f"job {job_id} began anew after {taken} items")
+            fence = told.fence
+            for body in told.items[taken:]:
+                yield decode(body, max_bytes=self._settings.max_body_bytes)
+                taken += 1
+                if taken % _CREDIT_EVERY == 0:
+                    self._give_credit(job_id, told, taken + STREAM_WINDOW)
+        if (error := self.result(job_id).error) is not None:
+            raise JobFailedError(job_id, error)
+
+    def progress(self, job_id: str) -> tuple[float, str] | None:
+        """How far a job has said that it is, and what it does; None: it has said nothing yet."""
+        with self._arrived:
+            told = self._told_of(job_id)
+            return told.progress if told is not None else None
+
     def dead(self) -> list[DeadJob]:
         """The jobs that ended dead, in the order of their ends."""
         return self.on_loop(lambda: [job for queue in self._queues for job in self._dead_of(queue)])
@@ -233,7 +279,44 @@ class Harness:
             properties, body = replace(properties, headers={**(properties.headers or {}), **blob.headers()}), b""
         return self.broker.server.publish(self._topology.name("jobs"), task, properties, body)
 
+    def _next_told(self, job_id: str, taken: int, fence: int | None) -> Told | None:
+        """Await the next item of a job: what it has told with it; None: there is none, the job has ended."""
+
+        def ready() -> bool:
+            told = self._told_of(job_id)
+            return job_id in self._results or (
+                told is not None and (len(told.items) > taken or fence not in (None, told.fence))
+            )
+
+        with self._arrived:
+            if not self._arrived.wait_for(ready, self._timeout_s):
+                raise TimeoutError(f"no item of job {job_id} within {self._timeout_s:g} s")
+            told = self._told_of(job_id)
+            if told is None or (len(told.items) <= taken and fence in (None, told.fence)):
+                return None
+            return told
+
+    def _told_of(self, job_id: str) -> Told | None:
+        """What the newest start of a job has told, by messages or in the store."""
+        if (replied := self._told.get(job_id)) is not None:
+            return replied
+        return Told.stored(self.store.items.logs.get(job_id), self.store.items.newest.get(job_id))
+
+    def _give_credit(self, job_id: str, told: Told, upto: int) -> None:
+        if told.worker is not None:
+            properties = messages.credit(job_id, worker=told.worker, fence=told.fence, upto=upto, user=GUEST)
+            self.on_loop(lambda: self.broker.server.publish(self._topology.name("control"), "", properties))
+
+    def _stored(self, _: str) -> None:
+        with self._arrived:
+            self._arrived.notify_all()
+
     def _replied(self, message: Message) -> None:
+        if message.properties.type in (TYPE_ITEM, TYPE_PROGRESS):
+            with self._arrived:
+                hear(self._told, message)
+                self._arrived.notify_all()
+            return
         body = message.body
         if blob := Blob.named_by(message.headers):
             body = self.store.blobs.bodies[message.properties.correlation_id or "", blob.sha256]

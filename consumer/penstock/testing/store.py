@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 from penstock.memory_file import MemoryFile
 from penstock.wire.blob import Blob
+from penstock.wire.items import FENCE_BYTES, fence_bytes
 from penstock.wire.registry import BLOB_GRACE_MS
 
 
@@ -55,6 +56,55 @@ class MemoryBlobs:
         self._ask(call)
 
 
+class MemoryItems:
+    """The ItemStore of a MemoryStore.
+
+    Args:
+        ask: Lets a call end in its turn.
+        tell: Tells a requester, if there is one, of a job.
+    """
+
+    def __init__(self, ask: Callable[[Callable[[], None]], None], tell: Callable[[str | None, str], None]) -> None:
+        #: By job id, the fence and the items, as they would lie in Redis. Nothing expires by itself.
+        self.logs: dict[str, bytes] = {}
+        #: By job id, the fence and the newest progress.
+        self.newest: dict[str, bytes] = {}
+        self._ask = ask
+        self._tell = tell
+
+    def append(
+        self, job_id: str, fence: int, at: int, items: bytes, reply_to: str | None, done: Callable[[bool], None]
+    ) -> None:
+        """See ItemStore.append."""
+
+        def call() -> None:
+            log, own, end = self.logs.get(job_id, b""), fence_bytes(fence), at + FENCE_BYTES
+            fits = log[:FENCE_BYTES] == own and len(log) >= end
+            begins = at == 0 and log[:FENCE_BYTES] < own
+            if fits or begins:
+                rest = log[end + len(items) :] if fits else b""
+                self.logs[job_id] = (log[:end] if fits else own) + items + rest
+                self._tell(reply_to, job_id)
+            done(fits or begins)
+
+        self._ask(call)
+
+    def progress(
+        self, job_id: str, fence: int, body: bytes, reply_to: str | None, done: Callable[[bool], None]
+    ) -> None:
+        """See ItemStore.progress."""
+
+        def call() -> None:
+            own = fence_bytes(fence)
+            kept = self.newest.get(job_id, b"")[:FENCE_BYTES] <= own
+            if kept:
+                self.newest[job_id] = own + body
+                self._tell(reply_to, job_id)
+            done(kept)
+
+        self._ask(call)
+
+
 class MemoryStore:
     """A ResultStore of results/ports, without a network. It passes the suite that Redis passes.
 
@@ -69,6 +119,9 @@ class MemoryStore:
         self.told: list[tuple[str, str]] = []
         self._calls: deque[Callable[[], None]] = deque()
         self._blobs = MemoryBlobs(self._ask)
+        self._items = MemoryItems(self._ask, self._tell)
+        #: Called with each job of which a requester is told.
+        self.on_told: Callable[[str], None] = lambda _: None
         self._away: str | None = None
         self._seen: str | None = None
         self._turning = False
@@ -95,6 +148,11 @@ class MemoryStore:
         """See ResultStore.blobs."""
         return self._blobs
 
+    @property
+    def items(self) -> MemoryItems:
+        """See ResultStore.items."""
+        return self._items
+
     async def open(self) -> None:
         """See ResultStore.open."""
 
@@ -107,8 +165,7 @@ class MemoryStore:
 
         def call() -> None:
             first = self.results.setdefault(job_id, body) == body
-            if reply_to:
-                self.told.append((reply_to, job_id))
+            self._tell(reply_to, job_id)
             done(first)
 
         self._ask(call)
@@ -154,6 +211,11 @@ class MemoryStore:
         self._turn()
 
     # ── inside ──────────────────────────────────────────────────────────────────────────────────
+
+    def _tell(self, reply_to: str | None, job_id: str) -> None:
+        if reply_to:
+            self.told.append((reply_to, job_id))
+            self.on_told(job_id)
 
     def _ask(self, call: Callable[[], None]) -> None:
         self._calls.append(call)

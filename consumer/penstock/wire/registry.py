@@ -474,6 +474,13 @@ METRICS: Final = (
     ),
     MetricRow(
         buckets=(),
+        name="penstock_items_sent_total",
+        type="counter",
+        labels=("queue", "task",),
+        meaning="Items that tasks have yielded, confirmed by the broker or stored.",
+    ),
+    MetricRow(
+        buckets=(),
         name="penstock_jobs_found_done_total",
         type="counter",
         labels=("queue",),

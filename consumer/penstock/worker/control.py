@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, Protocol
 
 from penstock.broker import messages
 from penstock.broker.ports import Publisher
 from penstock.domain.cancellation import Told
 from penstock.domain.topology import Topology
-from penstock.wire.headers import is_job_id, is_reply_to, str_header
+from penstock.wire.headers import int_header, is_job_id, is_reply_to, str_header
 from penstock.wire.registry import (
+    HEADER_CREDIT,
+    HEADER_FENCE,
     HEADER_JOB,
     HEADER_ORDER,
     HEADER_QUEUE,
     HEADER_WORKER,
     TYPE_CANCEL,
+    TYPE_CREDIT,
     TYPE_ORDER,
     CancelStep,
     Order,
@@ -29,11 +32,15 @@ _log = logging.getLogger(__name__)
 _ORDERS: Final = {order.value: order for order in Order}
 
 
-class Cancellable(Protocol):
+class Commanded(Protocol):
     """A queue of the worker, as a command needs it."""
 
     def cancel(self, job_id: str, told: Told) -> bool:
         """Cancel a job if it is here: `told` is called once, now or later. False: it is not here."""
+        ...
+
+    def credit(self, job_id: str, fence: int, upto: int) -> None:
+        """Let the start of a job that has this fence, if it is here, send so many items in all; -1: no more."""
         ...
 
 
@@ -53,7 +60,7 @@ class Control:
 
     def __init__(
         self,
-        queues: Sequence[Cancellable],
+        queues: Sequence[Commanded],
         cancels: Cancels,
         in_hand: InHand,
         orders: Callable[[Order, str | None, Callable[[bytes], None]], None],
@@ -77,8 +84,9 @@ class Control:
         headers, user = properties.headers or {}, properties.user_id
         job_id = str_header(headers, HEADER_JOB)
         order = _ORDERS.get(str_header(headers, HEADER_ORDER) or "")
-        cancels = properties.type == TYPE_CANCEL and job_id is not None and is_job_id(job_id)
-        if not cancels and (properties.type != TYPE_ORDER or order is None):
+        proper = job_id is not None and is_job_id(job_id)
+        cancels, credits_ = proper and properties.type == TYPE_CANCEL, proper and properties.type == TYPE_CREDIT
+        if not (cancels or credits_) and (properties.type != TYPE_ORDER or order is None):
             _log.debug("a command that this worker does not know: type %r", properties.type)
             return
         if self._strict and not user:
@@ -89,10 +97,18 @@ class Control:
         if self._strict and answered:
             # The acknowledgement would go where somebody else listens.
             answered = reply_to.partition(".")[0] == user
-        if cancels and job_id is not None:
+        if credits_ and job_id is not None:
+            self._credit(job_id, headers)
+        elif cancels and job_id is not None:
             self._cancel(job_id, reply_to if answered else None)
         elif order is not None and str_header(headers, HEADER_WORKER) in (None, self._worker):
             self._order(order, str_header(headers, HEADER_QUEUE), reply_to if answered else None)
+
+    def _credit(self, job_id: str, headers: Mapping[str, Any]) -> None:
+        fence, upto = int_header(headers, HEADER_FENCE), int_header(headers, HEADER_CREDIT)
+        if fence is not None and upto is not None and str_header(headers, HEADER_WORKER) == self._worker:
+            for queue in self._queues:
+                queue.credit(job_id, fence, upto)
 
     def _order(self, order: Order, queue: str | None, reply_to: str | None) -> None:
         def done(body: bytes) -> None:

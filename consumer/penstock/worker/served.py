@@ -24,6 +24,7 @@ from penstock.worker.intake import Intake
 from penstock.worker.pipeline import Pipeline
 from penstock.worker.settlement import Settlement
 from penstock.worker.shutdown import Shutdown
+from penstock.worker.streams import Streams
 
 
 class ServedQueue:
@@ -68,6 +69,14 @@ class ServedQueue:
             max_blob_bytes=settings.max_blob_bytes,
         )
         self.spec = spec
+        self.streams = Streams(
+            broker.publisher,
+            store.items if store else None,
+            topology,
+            worker=worker,
+            metrics=metrics,
+            grant=self._grant,
+        )
         self.lane = Lane(
             spec,
             worker=worker,
@@ -76,6 +85,8 @@ class ServedQueue:
             contracts=settings.contracts,
             on_outcome=self._ended,
             on_unstarted=self._unstarted,
+            on_item=self.streams.item,
+            on_progress=self.streams.progress,
             on_broken=lambda why: shutdown.fail(WorkerError(why)) if settings.on_broken == "exit" else None,
         )
         self.pipeline = Pipeline(spec, intake, self.lane, settlement, store, claims, in_hand, cancels, metrics)
@@ -98,18 +109,30 @@ class ServedQueue:
             self._tally.given_back += 1
         self.pipeline.arrived(channel, method, properties, body)
 
+    def _grant(self, delivery: Delivery, upto: int | None) -> None:
+        # The lane and the streams know each other, too.
+        self.lane.grant(delivery, upto)
+
     def _ended(self, delivery: Delivery, outcome: Outcome) -> None:
         if self._tally is not None:
             self._tally.ended.append(delivery)
         # The lane and the pipeline know each other; one of them comes first.
-        self.pipeline.ended(delivery, outcome)
+        if self.streams.starts:
+            self.streams.ended(delivery, lambda: self.pipeline.ended(delivery, outcome))
+        else:
+            self.pipeline.ended(delivery, outcome)
 
     def _unstarted(self, delivery: Delivery) -> None:
+        self.streams.forget(delivery)
         self.pipeline.unstarted(delivery)
 
     def cancel(self, job_id: str, told: Told) -> bool:
         """Cancel a job if this queue has it; `told` is called once, now or later. False: it has not."""
         return self.pipeline.cancel(job_id, told)
+
+    def credit(self, job_id: str, fence: int, upto: int) -> None:
+        """A reader has room for so many items of a job's start in all; see Streams.credit."""
+        self.streams.credit(job_id, fence, upto)
 
     def adjust(self) -> None:
         """Fit the prefetch to the length of the jobs, and to those that are only passed on to wait."""
@@ -147,6 +170,7 @@ class ServedQueue:
         cut = await self.lane.stop(drain_s)
         tally.handed_back += len(cut)
         for delivery in cut:
+            self.streams.forget(delivery)
             self._settlement.return_begun(delivery)
         # Jobs that were sent ahead to a child that was killed had not started either.
         self._give_back_waiting(tally)

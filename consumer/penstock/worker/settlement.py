@@ -41,7 +41,6 @@ _log = logging.getLogger(__name__)
 #: Waits before a refused publication is tried again, in seconds; the last one repeats.
 _AGAIN_S: Final = (0.1, 1.0, 5.0, 15.0)
 _REPLIES: Final = frozenset({ResultMode.REPLY, ResultMode.REPLY_AND_STORED})
-_STORES: Final = frozenset({ResultMode.STORED, ResultMode.REPLY_AND_STORED})
 #: Outcomes of attempts that had begun.
 _TRIED: Final = frozenset({OutcomeKind.RAISED, OutcomeKind.CHILD_LOST, OutcomeKind.TIMED_OUT})
 
@@ -347,7 +346,7 @@ def _pause_s(tries: int) -> float:
 
 def awaits(delivery: Delivery) -> tuple[bool, bool]:
     """Whether the result is to be stored, and whether it is to be replied."""
-    return delivery.mode in _STORES, delivery.mode in _REPLIES and bool(delivery.reply_to)
+    return delivery.stores, delivery.mode in _REPLIES and bool(delivery.reply_to)
 
 
 def task_version(delivery: Delivery) -> int:

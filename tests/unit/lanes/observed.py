@@ -75,6 +75,8 @@ class Observed:
         self.outcomes: list[tuple[int, Outcome]] = []
         self.unstarted: list[Delivery] = []
         self.broken: list[str] = []
+        self.items: list[tuple[Delivery, int, bytes]] = []
+        self.said: list[tuple[Delivery, float, str]] = []
         self.lane = Lane(
             lane_spec,
             worker="shop.worker-1",
@@ -84,6 +86,8 @@ class Observed:
             on_outcome=self._note,
             on_unstarted=self.unstarted.append,
             on_broken=self.broken.append,
+            on_item=lambda *item: self.items.append(item),
+            on_progress=lambda *said: self.said.append(said),
             clock=clock,
         )
 

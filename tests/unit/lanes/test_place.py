@@ -87,6 +87,8 @@ class Stage:
         self.outcomes: list[tuple[int, OutcomeKind]] = []
         self.ends: list[End] = []
         self.steps: list[str] = []
+        self.items: list[Any] = []
+        self.said: list[Any] = []
         queue = make_queue(make_task(timeout_s=TIMEOUT_S, batch=batch))
         later = asyncio.get_running_loop().call_later
         self.slots = BatchSlots(queue, lambda: self.now, later) if batch else Slots(lambda: self.now, width)
@@ -99,6 +101,8 @@ class Stage:
             on_outcome=self._note,
             on_end=lambda _, end: self.ends.append(end),
             on_blocked=lambda *_: None,
+            on_item=lambda *item: self.items.append(item),
+            on_progress=lambda *said: self.said.append(said),
             memory=memory,
             alone=memory is not None,
         )

@@ -107,7 +107,7 @@ def test_the_frame_tells_the_child_what_amqp_said_and_carries_the_body_unread() 
     # Then the frame has it all
     (frame,) = stage.children[0].frames
     assert frame.kind == Kind.JOB
-    assert frame.meta == [job.task, job.job_id, 4, 2, 1_730_000_000_000, job.fence, job.spent.failures, 0, None]
+    assert frame.meta == [job.task, job.job_id, 4, 2, 1_730_000_000_000, job.fence, job.spent.failures, 0, None, False]
     assert frame.body == job.body
     assert list(stage.each[0].jobs) == [frame.number]
 

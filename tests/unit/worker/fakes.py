@@ -11,7 +11,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from penstock.broker.ports import Confirm, Publisher
 from penstock.domain.delivery import Delivery
 from penstock.memory_file import MemoryFile
-from penstock.results.ports import BlobStore, ResultStore
+from penstock.results.ports import BlobStore, ItemStore, ResultStore
 from penstock.telemetry.metrics import Metrics
 from penstock.wire.blob import Blob
 from penstock.wire.result import Result, decode_result
@@ -125,10 +125,41 @@ class FakeBlobs(BlobStore):
         self.lifetimes[job_id, blob.sha256] = ttl_ms
 
 
+@dataclass
+class Append:
+    """Items or progress to keep, and how to tell whether they are kept."""
+
+    job_id: str
+    fence: int
+    #: None: it is progress.
+    at: int | None
+    content: bytes
+    reply_to: str | None
+    done: Callable[[bool], None]
+
+
+class FakeItems(ItemStore):
+    """Keeps every call."""
+
+    def __init__(self) -> None:
+        self.calls: list[Append] = []
+
+    def append(
+        self, job_id: str, fence: int, at: int, items: bytes, reply_to: str | None, done: Callable[[bool], None]
+    ) -> None:
+        self.calls.append(Append(job_id, fence, at, items, reply_to, done))
+
+    def progress(
+        self, job_id: str, fence: int, body: bytes, reply_to: str | None, done: Callable[[bool], None]
+    ) -> None:
+        self.calls.append(Append(job_id, fence, None, body, reply_to, done))
+
+
 class FakeStore(ResultStore):
     """Keeps every call."""
 
     def __init__(self) -> None:
+        self._items = FakeItems()
         self.puts: list[Put] = []
         self.finds: list[Find] = []
         self._blobs = FakeBlobs()
@@ -136,6 +167,10 @@ class FakeStore(ResultStore):
     @property
     def blobs(self) -> FakeBlobs:
         return self._blobs
+
+    @property
+    def items(self) -> FakeItems:
+        return self._items
 
     async def open(self) -> None:
         pass

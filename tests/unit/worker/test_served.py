@@ -58,7 +58,7 @@ def serve(queue: QueueSpec, desk: Desk, consumer: Callable[..., Any]) -> ServedQ
         queue,
         WorkerSettings(targets=("app:stats",), amqp_url="amqp://127.0.0.1"),
         worker="shop.worker-1",
-        broker=cast("Any", SimpleNamespace(consumer=consumer)),
+        broker=cast("Any", SimpleNamespace(consumer=consumer, publisher=desk.publisher)),
         settlement=desk.settlement,
         store=None,
         claims=None,

@@ -14,6 +14,7 @@ import penstock
 from penstock.domain.task import QueueSpec
 from penstock.errors import ContractError, DeclarationError
 from penstock.lanes.runner.execute import Executor
+from penstock.lanes.runner.outlet import Outlet
 from penstock.queue import Queue, resolve
 from penstock.schema.binding import bound
 from penstock.schema.library import Library
@@ -39,8 +40,10 @@ def load(target: str) -> Queue:
     return queue
 
 
-def boot(target: str, worker: str, max_body_bytes: int, contracts: str, max_blob_bytes: int) -> Executor:
-    """Import the queue and warm it up, in a child that is to run it; the arguments are those of a BOOT frame.
+def boot(
+    target: str, worker: str, max_body_bytes: int, contracts: str, max_blob_bytes: int, *, outlet: Outlet
+) -> Executor:
+    """Import the queue and warm it up, in a child that is to run it; the first arguments are those of a BOOT frame.
 
     Raises:
         DeclarationError: As `load`. Whatever the import or a start-up hook raises is passed on.
@@ -49,18 +52,30 @@ def boot(target: str, worker: str, max_body_bytes: int, contracts: str, max_blob
     for hook in queue.startup_hooks:
         hook()
     return Executor(
-        queue, Library(contracts), worker=worker, max_body_bytes=max_body_bytes, max_blob_bytes=max_blob_bytes
+        queue,
+        Library(contracts),
+        worker=worker,
+        max_body_bytes=max_body_bytes,
+        max_blob_bytes=max_blob_bytes,
+        outlet=outlet,
     )
 
 
-async def boot_async(target: str, worker: str, max_body_bytes: int, contracts: str, max_blob_bytes: int) -> Executor:
+async def boot_async(
+    target: str, worker: str, max_body_bytes: int, contracts: str, max_blob_bytes: int, *, outlet: Outlet
+) -> Executor:
     """As `boot`, for start-up hooks that may be coroutine functions."""
     queue = load(target)
     for hook in queue.startup_hooks:
         if inspect.isawaitable(waiting := hook()):
             await waiting
     return Executor(
-        queue, Library(contracts), worker=worker, max_body_bytes=max_body_bytes, max_blob_bytes=max_blob_bytes
+        queue,
+        Library(contracts),
+        worker=worker,
+        max_body_bytes=max_body_bytes,
+        max_blob_bytes=max_blob_bytes,
+        outlet=outlet,
     )
 
 

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
 from penstock.lanes.frames import Frame, Kind, Reader, pack, receive, send_with
+from penstock.lanes.runner.credit import Credit
 from penstock.memory_file import MemoryFile
 
 _READ_BYTES: Final = 256 * 1024
@@ -18,22 +19,49 @@ class Channel:
 
     Args:
         parent: The line.
+        credit: Gets what GRANTs say; they are not among the frames.
     """
 
-    def __init__(self, parent: socket.socket) -> None:
+    def __init__(self, parent: socket.socket, credit: Credit) -> None:
         self._parent = parent
+        self._credit = credit
         self._reader = Reader()
         self._lock = threading.Lock()
+        #: Frames that `take` has read, for `__iter__`.
+        self._inbox: list[Frame] = []
 
     def frames(self) -> list[Frame] | None:
         """The frames that are complete after one read; None: the parent has closed the line."""
         data, fds = receive(self._parent, _READ_BYTES)
-        return self._reader.feed(data, fds) if data else None
+        if not data:
+            self._credit.end()
+            return None
+        frames = self._reader.feed(data, fds)
+        for frame in frames:
+            if frame.kind == Kind.GRANT:
+                return self._without_grants(frames)
+        return frames
+
+    def _without_grants(self, frames: list[Frame]) -> list[Frame]:
+        for frame in frames:
+            if frame.kind == Kind.GRANT:
+                self._credit.grant(frame.number, *frame.meta)
+        return [frame for frame in frames if frame.kind != Kind.GRANT]
+
+    def take(self) -> None:
+        """Read once, for the sake of GRANTs; what else comes is for later."""
+        self._inbox += self.frames() or ()
 
     def __iter__(self) -> Iterator[Frame]:
         """One frame after the other, until the parent closes the line."""
-        while (frames := self.frames()) is not None:
+        while (frames := self._next()) is not None:
             yield from frames
+
+    def _next(self) -> list[Frame] | None:
+        if not self._inbox:
+            return self.frames()
+        frames, self._inbox = self._inbox, []
+        return frames
 
     def fileno(self) -> int:
         """The line's descriptor."""

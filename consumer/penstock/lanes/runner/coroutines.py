@@ -11,7 +11,9 @@ from penstock.lanes.frames import Frame, Kind
 from penstock.lanes.runner.blockage import Blockage
 from penstock.lanes.runner.boot import boot_async
 from penstock.lanes.runner.channel import Channel
+from penstock.lanes.runner.credit import LoopCredit
 from penstock.lanes.runner.execute import Executor
+from penstock.lanes.runner.outlet import Outlet
 from penstock.lanes.runner.stop import Flag
 
 #: The jobs that run, by frame number.
@@ -20,16 +22,18 @@ _Jobs: TypeAlias = dict[int, tuple[asyncio.Task[None], Flag]]
 
 def run(parent: socket.socket) -> None:
     """Boot, say READY, begin jobs in their order and answer each when it ends; return when the parent closes."""
-    asyncio.run(_serve(Channel(parent)))
+    credit = LoopCredit()
+    channel = Channel(parent, credit)
+    asyncio.run(_serve(channel, Outlet(channel, credit)))
 
 
-async def _serve(channel: Channel) -> None:
+async def _serve(channel: Channel, outlet: Outlet) -> None:
     executor: Executor | None = None
     jobs: _Jobs = {}
     while (frames := await _frames(channel)) is not None:
         for frame in frames:
             if executor is None:
-                executor = await boot_async(*frame.meta)
+                executor = await boot_async(*frame.meta, outlet=outlet)
                 channel.send(Kind.READY, 0, [])
                 Blockage(partial(_tell, channel, jobs))
                 continue
@@ -79,4 +83,5 @@ def _tell(channel: Channel, jobs: _Jobs, task: asyncio.Task[Any] | None, seconds
 
 async def _answer(channel: Channel, executor: Executor, frame: Frame, stop: Flag) -> None:
     # The parent reads at once whatever comes, so that sending hardly holds the other tasks up.
-    channel.send(Kind.OUTCOME, frame.number, *await executor.run_coroutine(frame.meta, frame.body, frame.fd, stop))
+    answer = await executor.run_coroutine(frame.meta, frame.body, frame.fd, stop, frame.number)
+    channel.send(Kind.OUTCOME, frame.number, *answer)

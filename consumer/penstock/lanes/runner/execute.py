@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import inspect
+import threading
 import time
 import traceback
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final, NamedTuple, TypeAlias
 
 from penstock.domain.binding import Binding, InvalidArgs
 from penstock.domain.command import Command
-from penstock.domain.context import CurrentJob, SoftTimeoutError, running
+from penstock.domain.context import Cancelled, CurrentJob, SoftTimeoutError, running
 from penstock.domain.outcome import OutcomeKind
 from penstock.domain.retry import Reject
 from penstock.domain.task import other_version
 from penstock.lanes.runner import command
+from penstock.lanes.runner.items import Items, UnfitItemError
+from penstock.lanes.runner.outlet import Outlet
 from penstock.lanes.runner.softlimit import SoftLimit, soft_limited
 from penstock.lanes.runner.stop import Flag, Stop
 from penstock.memory_file import MemoryFile
@@ -25,7 +28,7 @@ from penstock.schema.binding import ContractBinding, bound
 from penstock.schema.library import Library
 from penstock.schema.misfit import Misfit
 from penstock.wire.blob import Blob
-from penstock.wire.codec import Body
+from penstock.wire.codec import Body, encode
 from penstock.wire.compression import compressed, is_compressed
 from penstock.wire.failure import Failure, WireError
 from penstock.wire.job import Job, decode_job
@@ -34,7 +37,7 @@ from penstock.wire.result import Result, encode_result
 
 _TRACEBACK_BYTES: Final = 8192
 #: Where tasks are called from.
-_CALLERS: Final = frozenset({__file__, str(Path(__file__).with_name("together.py"))})
+_CALLERS: Final = frozenset({__file__, *(str(Path(__file__).with_name(name)) for name in ("together.py", "items.py"))})
 
 
 #: Meta, body and file of an OUTCOME frame.
@@ -55,6 +58,8 @@ class Mirrors(NamedTuple):
     max_result: int = 0
     #: SHA-256 of the body that came as a file; None: it came with the frame.
     blob: str | None = None
+    #: Whether the items are stored, too.
+    stores: bool = False
 
 
 @dataclass(slots=True)
@@ -81,6 +86,10 @@ class Attempt:
         tries: Calls that were made in the slot.
         compressed: Whether the body came compressed.
         ended: How it ended; None: it has not yet.
+        number: The job's frame number.
+        outlet: Where the job tells how far it is; None: nowhere.
+        tells: Whether it has.
+        items: What it yields; None: it yields nothing.
     """
 
     mirrors: Mirrors
@@ -88,9 +97,15 @@ class Attempt:
     clock: float
     max_bytes: int
     stop: Stop
+    number: int = 0
+    outlet: Outlet | None = None
     tries: int = 0
     ended: Ended | None = None
     compressed: bool = False
+    tells: bool = False
+    items: Items | None = None
+    # Of the call that runs; None: it has none, or is a coroutine.
+    soft: SoftLimit | None = None
     # Known once the body is read.
     job: Job = field(init=False)
     task: Task = field(init=False)
@@ -102,11 +117,13 @@ class Attempt:
         """Call the task once."""
         token = running.set(self._next_try())
         function = self.task.function
+        soft = self.soft = SoftLimit(self.task.soft_timeout_s)
         try:
-            with self.stop, SoftLimit(self.task.soft_timeout_s):
+            with self.stop, soft:
                 if isinstance(function, Command):
                     return command.run(function, self.keywords, max_bytes=self.max_bytes)
-                return function(*self.positional, **self.keywords)
+                returned = function(*self.positional, **self.keywords)
+                return returned if self.items is None else self.items.drain(returned)
         finally:
             running.reset(token)
 
@@ -116,6 +133,8 @@ class Attempt:
         try:
             with self.stop:
                 called = self.task.function(*self.positional, **self.keywords)
+                if self.items is not None:
+                    called = self.items.drain_async(called)
                 return await soft_limited(called, self.task.soft_timeout_s)
         finally:
             running.reset(token)
@@ -130,12 +149,37 @@ class Attempt:
             deadline_ms=self.job.deadline,
             meta=self.job.meta,
             stop_asked=self._stop_asked,
+            tell=self._tell,
         )
         self.tries += 1
         return job
 
     def _stop_asked(self) -> bool:
         return self.stop.asked
+
+    def _tell(self, fraction: float, text: str) -> None:
+        outlet = self.outlet
+        if outlet is not None and self.ended is None:
+            self.tells = True
+            self.unbroken(lambda: outlet.progress(self.number, fraction, text))
+
+    def unbroken(self, call: Callable[[], Any]) -> None:
+        """Do something while the task's code runs that no signal may cut off; what came meanwhile is raised then."""
+        if threading.current_thread() is not threading.main_thread():
+            call()  # signals are raised in the main thread only
+            return
+        soft = self.soft
+        try:
+            self.stop.hold()
+            if soft is not None:
+                soft.hold()
+            call()
+        finally:
+            try:
+                if soft is not None:
+                    soft.release()
+            finally:
+                self.stop.release()
 
     def retrying(self, *, coroutine: bool = False) -> Any:
         """What calls again within the slot."""
@@ -158,6 +202,8 @@ class Attempt:
 
     def raised(self, error: BaseException) -> Ended:
         """An exception as the caller may see it (type and text) and as the log needs it (the traceback)."""
+        if isinstance(error, UnfitItemError):
+            return Ended(OutcomeKind.RAISED, failure=error.failure)
         policy = self.task.retry
         retryable = policy.retries(error)
         failure = Failure(
@@ -188,10 +234,19 @@ class Executor:
         worker: The worker's name, written into results.
         max_body_bytes: Longest body that comes and goes in a frame.
         max_blob_bytes: Longest body that comes and goes as a file. Defaults to that of a frame.
+        outlet: Where jobs tell how far they are, and send what they yield. Defaults to None: no job yields, and what
+            it tells is for nobody.
     """
 
     def __init__(
-        self, queue: Queue, library: Library, *, worker: str, max_body_bytes: int, max_blob_bytes: int = 0
+        self,
+        queue: Queue,
+        library: Library,
+        *,
+        worker: str,
+        max_body_bytes: int,
+        max_blob_bytes: int = 0,
+        outlet: Outlet | None = None,
     ) -> None:
         self._tasks = queue.tasks
         self._shutdown_hooks = queue.shutdown_hooks[::-1]
@@ -207,6 +262,7 @@ class Executor:
         self._worker = worker
         self._max_body_bytes = max_body_bytes
         self._max_blob_bytes = max_blob_bytes or max_body_bytes
+        self._outlet = outlet
 
     def shut_down(self) -> None:
         """There are no more jobs: call what the queue wants to be called then."""
@@ -225,7 +281,9 @@ class Executor:
             except Exception:  # noqa: BLE001 -- as above
                 traceback.print_exc()
 
-    def run(self, meta: list[Any], body: bytes, fd: int | None = None, stop: Stop | None = None) -> Answer:
+    def run(
+        self, meta: list[Any], body: bytes, fd: int | None = None, stop: Stop | None = None, number: int = 0
+    ) -> Answer:
         """One attempt; returns the meta, the body and the file of its OUTCOME frame.
 
         What user code raises is an outcome, never an exception here.
@@ -235,8 +293,9 @@ class Executor:
             body: That of its JOB frame.
             fd: What came with it, owned from now on.
             stop: Says whether the job is to end. Defaults to None: it is not.
+            number: That of its JOB frame. Defaults to 0.
         """
-        return self.finish(self.begin(meta, body, fd, stop))
+        return self.finish(self.begin(meta, body, fd, stop, number))
 
     def finish(self, attempt: Attempt) -> Answer:
         """Call the task of an attempt that has begun, and tell the parent; what user code raises is an outcome."""
@@ -249,10 +308,10 @@ class Executor:
         return self.end(attempt)
 
     async def run_coroutine(
-        self, meta: list[Any], body: bytes, fd: int | None = None, stop: Stop | None = None
+        self, meta: list[Any], body: bytes, fd: int | None = None, stop: Stop | None = None, number: int = 0
     ) -> Answer:
-        """As `run`, for a task that is a coroutine function."""
-        attempt = self.begin(meta, body, fd, stop)
+        """As `run`, for a task that is a coroutine function or an async generator."""
+        attempt = self.begin(meta, body, fd, stop, number)
         if attempt.ended is None:
             try:
                 call = attempt.call_coroutine
@@ -265,11 +324,12 @@ class Executor:
                 attempt.ended = attempt.raised(error)
         return self.end(attempt)
 
-    def begin(self, meta: list[Any], body: bytes, fd: int | None, stop: Stop | None = None) -> Attempt:
+    def begin(self, meta: list[Any], body: bytes, fd: int | None, stop: Stop | None = None, number: int = 0) -> Attempt:
         """The attempt, ready to be called, or ended already."""
         mirrors = Mirrors(*meta)
         longest = self._max_result_bytes(mirrors)
-        attempt = Attempt(mirrors, time.time(), time.perf_counter(), longest, stop or Flag())
+        stop = stop or Flag()
+        attempt = Attempt(mirrors, time.time(), time.perf_counter(), longest, stop, number, self._outlet)
         try:
             read, max_bytes = (
                 (body, self._max_body_bytes)
@@ -282,6 +342,8 @@ class Executor:
             self._in_time(attempt.job)
             attempt.binding = self._bindings[attempt.job.task, attempt.job.tv]
             attempt.positional, attempt.keywords = attempt.binding.bind(attempt.job.args)
+            if attempt.task.spec.streams:
+                attempt.items = self._items(attempt)
         except _Refused as refused:
             attempt.ended = refused.ended
         except InvalidArgs as error:
@@ -292,6 +354,21 @@ class Executor:
             attempt.ended = attempt.raised(error)
         return attempt
 
+    def _items(self, attempt: Attempt) -> Items:
+        assert self._outlet is not None
+        most = self._max_blob_bytes if attempt.mirrors.stores else None
+        return Items(self._outlet, attempt.number, self._item, attempt.stop, attempt.unbroken, most)
+
+    def _item(self, value: Any, seq: int) -> bytes:
+        """The bytes of an item. What interrupts the task is raised here, too, and has nothing to do with the item."""
+        try:
+            return encode(value, max_bytes=self._max_body_bytes)
+        except (Cancelled, SoftTimeoutError):
+            raise
+        except BaseException as error:  # noqa: BLE001 -- reading a value may run user code
+            failure = _unfit(error)
+            raise UnfitItemError(replace(failure, message=f"item {seq}: {failure.message}")) from None
+
     def _max_result_bytes(self, mirrors: Mirrors) -> int:
         """Longest result that both sides take; a requester that has not said takes what fits into a message."""
         return min(mirrors.max_result or self._max_body_bytes, self._max_blob_bytes)
@@ -300,6 +377,8 @@ class Executor:
         """The answer to the parent."""
         ended = attempt.ended
         assert ended is not None
+        if attempt.tells and self._outlet is not None:
+            self._outlet.ends(attempt.number)
         run_s = time.perf_counter() - attempt.clock
         result = self._encode(attempt, ended, run_s)
         # Its own length decides, not the compressed one: of a message nobody inflates more than a message may hold.
@@ -367,6 +446,7 @@ class Executor:
             finished_at=int((attempt.started_at + run_s) * 1000),
             worker=self._worker,
             value=ended.value,
+            items=None if attempt.items is None else attempt.items.count,
         )
         binding = attempt.binding
         try:

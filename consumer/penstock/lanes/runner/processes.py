@@ -7,7 +7,9 @@ import socket
 from penstock.lanes.frames import Kind
 from penstock.lanes.runner.boot import boot
 from penstock.lanes.runner.channel import Channel
+from penstock.lanes.runner.credit import OwnCredit
 from penstock.lanes.runner.execute import Executor
+from penstock.lanes.runner.outlet import Outlet
 from penstock.lanes.runner.stop import Interrupt
 from penstock.lanes.runner.together import serve
 
@@ -17,15 +19,18 @@ def run(parent: socket.socket) -> None:
 
     An outcome is sent before the next job starts, so that the parent knows which job a dead child was running.
     """
-    channel = Channel(parent)
+    credit = OwnCredit()
+    channel = credit.channel = Channel(parent, credit)
     executor: Executor | None = None
     interrupt = Interrupt(None)
     for frame in channel:
         if executor is not None:
             stop = interrupt.job(frame.number)
-            channel.send(Kind.OUTCOME, frame.number, *executor.run(frame.meta, frame.body, frame.fd, stop))
+            channel.send(
+                Kind.OUTCOME, frame.number, *executor.run(frame.meta, frame.body, frame.fd, stop, frame.number)
+            )
         else:
-            executor = boot(*frame.meta)
+            executor = boot(*frame.meta, outlet=Outlet(channel, credit))
             interrupt = Interrupt(frame.fd)
             interrupt.listen()
             channel.send(Kind.READY, 0, [])

@@ -24,6 +24,8 @@ class SoftLimit:
     def __init__(self, seconds: float | None) -> None:
         self._seconds = seconds
         self._armed = False
+        self._holding = False
+        self._missed = False
         self._before: Any = None
 
     def __enter__(self) -> None:
@@ -39,8 +41,21 @@ class SoftLimit:
             signal.setitimer(signal.ITIMER_REAL, 0)
             signal.signal(signal.SIGALRM, self._before)
 
+    def hold(self) -> None:
+        """Let nothing be raised until `release`."""
+        self._holding = True
+
+    def release(self) -> None:
+        """Raise what was held back."""
+        self._holding = False
+        if self._missed:
+            self._missed = False
+            self._over()
+
     def _over(self, *_: object) -> None:
-        if self._armed and self._seconds is not None:
+        if self._holding:
+            self._missed = True
+        elif self._armed and self._seconds is not None:
             self._armed = False
             raise _late(self._seconds)
 

@@ -7,6 +7,9 @@ raises only in the job of that number, once, and only while the task's own code 
 is remembered by its number and raised when the code begins.
 
 In a child with several jobs a CANCEL frame says the number; the reader of frames sets a flag.
+
+What must not be cut off while the task's code runs, a frame that is sent or read, is done between `hold` and
+`release`; what came meanwhile is raised then.
 """
 
 from __future__ import annotations
@@ -28,6 +31,23 @@ class Stop(Protocol):
         """Whether the job is to end."""
         ...
 
+    def hold(self) -> None:
+        """Let nothing be raised until `release`."""
+        ...
+
+    def release(self) -> None:
+        """Raise Cancelled if that was held back."""
+        ...
+
+    @property
+    def due(self) -> bool:
+        """Whether nothing but `look` tells the task that it is to end, and it has not been told."""
+        ...
+
+    def look(self) -> None:
+        """Raise Cancelled if it is due."""
+        ...
+
     def __enter__(self) -> object: ...
 
     def __exit__(self, *_: object) -> None: ...
@@ -36,14 +56,31 @@ class Stop(Protocol):
 class Flag:
     """Whether one job of several is to end: it has to look."""
 
-    __slots__ = ("asked",)
+    __slots__ = ("_told", "asked")
 
     def __init__(self) -> None:
         self.asked = False
+        self._told = False
+
+    def hold(self) -> None:
+        """See Stop.hold."""
+
+    def release(self) -> None:
+        """See Stop.release."""
+
+    @property
+    def due(self) -> bool:
+        """See Stop.due."""
+        return self.asked and not self._told
+
+    def look(self) -> None:
+        """See Stop.look."""
+        if self.due:
+            self._told = True
+            raise Cancelled(_TEXT)
 
     def __enter__(self) -> None:
-        if self.asked:
-            raise Cancelled(_TEXT)
+        self.look()
 
     def __exit__(self, *_: object) -> None:
         pass
@@ -85,11 +122,33 @@ class Interrupt:
 
 
 class _Turn:
-    __slots__ = ("_interrupt", "_number")
+    __slots__ = ("_held", "_interrupt", "_number")
 
     def __init__(self, interrupt: Interrupt, number: int) -> None:
         self._interrupt = interrupt
         self._number = number
+        self._held = False
+
+    def hold(self) -> None:
+        """See Stop.hold."""
+        # In this order: a signal between the two is raised before anything is held.
+        held = self._interrupt.armed is not None
+        self._interrupt.armed = None
+        self._held = held
+
+    def release(self) -> None:
+        """See Stop.release."""
+        if self._held:
+            self._held = False
+            self.__enter__()
+
+    @property
+    def due(self) -> bool:
+        """See Stop.due: a signal tells it."""
+        return False
+
+    def look(self) -> None:
+        """See Stop.look."""
 
     @property
     def asked(self) -> bool:

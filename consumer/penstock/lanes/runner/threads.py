@@ -8,23 +8,27 @@ from concurrent.futures import ThreadPoolExecutor
 from penstock.lanes.frames import Frame, Kind
 from penstock.lanes.runner.boot import boot
 from penstock.lanes.runner.channel import Channel
+from penstock.lanes.runner.credit import ThreadCredit
+from penstock.lanes.runner.outlet import Outlet
 from penstock.lanes.runner.stop import Flag
 
 
 def run(parent: socket.socket) -> None:
     """Boot, say READY, begin jobs in their order and answer each when it ends; return when the parent closes."""
-    channel = Channel(parent)
+    credit = ThreadCredit()
+    channel = Channel(parent, credit)
     frames = iter(channel)
     if (first := next(frames, None)) is None:
         return
-    executor = boot(*first.meta)
+    executor = boot(*first.meta, outlet=Outlet(channel, credit))
     channel.send(Kind.READY, 0, [])
 
     stops: dict[int, Flag] = {}
 
-    def answer(frame: Frame, stop: Flag) -> None:
+    def run_one(frame: Frame, stop: Flag) -> None:
         try:
-            channel.send(Kind.OUTCOME, frame.number, *executor.run(frame.meta, frame.body, frame.fd, stop))
+            answer = executor.run(frame.meta, frame.body, frame.fd, stop, frame.number)
+            channel.send(Kind.OUTCOME, frame.number, *answer)
         except OSError:
             pass  # the parent is gone, and with it the reason to run
         finally:
@@ -36,7 +40,8 @@ def run(parent: socket.socket) -> None:
             if frame.kind == Kind.CANCEL:
                 if (asked := stops.get(frame.number)) is not None:  # else it has just ended
                     asked.asked = True
+                    credit.look()
                 continue
             stops[frame.number] = stop = Flag()
-            pool.submit(answer, frame, stop)
+            pool.submit(run_one, frame, stop)
     executor.shut_down()

@@ -52,7 +52,7 @@ def run(
     """
     groups: dict[tuple[str, int], list[_Numbered]] = {}
     for frame in frames:
-        attempt = executor.begin(frame.meta, frame.body, frame.fd, stop_of(frame.number))
+        attempt = executor.begin(frame.meta, frame.body, frame.fd, stop_of(frame.number), frame.number)
         if attempt.ended is None and attempt.task.batch is not None:
             # Only the body tells the version for certain.
             groups.setdefault((attempt.job.task, attempt.job.tv), []).append((frame.number, attempt))

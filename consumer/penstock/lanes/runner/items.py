@@ -1,0 +1,130 @@
+"""A task that yields: its items are encoded, counted and sent one by one, and what it returns is its result.
+
+While it waits for credit, and wherever else it stands at a `yield`, what interrupts it is raised there.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from functools import partial
+from types import AsyncGeneratorType, GeneratorType
+from typing import Any
+
+from penstock.lanes.runner.outlet import Outlet
+from penstock.lanes.runner.stop import Stop
+from penstock.wire.failure import Failure
+from penstock.wire.items import LENGTH_BYTES
+from penstock.wire.registry import ErrorCode
+
+
+class UnfitItemError(Exception):
+    """An item cannot travel, or there are too many; that ends the attempt."""
+
+    def __init__(self, failure: Failure) -> None:
+        super().__init__(failure.message)
+        self.failure = failure
+
+
+class Items:
+    """The items of one attempt.
+
+    Args:
+        outlet: Where they go.
+        number: The job's frame number.
+        encode: Makes the bytes of an item, or raises UnfitItemError.
+        stop: Says whether the job is to end.
+        unbroken: Does something that no signal may cut off.
+        max_stored: Longest that all items may be together, with their lengths, in bytes; None: they are not stored.
+    """
+
+    def __init__(
+        self,
+        outlet: Outlet,
+        number: int,
+        encode: Callable[[Any, int], bytes],
+        stop: Stop,
+        unbroken: Callable[[Callable[[], Any]], None],
+        max_stored: int | None,
+    ) -> None:
+        #: How many were sent.
+        self.count = 0
+        self._outlet = outlet
+        self._number = number
+        self._encode = encode
+        self._stop = stop
+        self._unbroken = unbroken
+        self._max_stored = max_stored
+        self._stored = 0
+
+    def drain(self, generator: GeneratorType[Any, None, Any]) -> Any:
+        """Send what a generator yields; returns what it returns.
+
+        Raises:
+            UnfitItemError: An item cannot be sent. Whatever the generator raises is passed on.
+        """
+        credit, error = self._outlet.credit, None
+        credit.open(self._number)
+        try:
+            while True:
+                try:
+                    item = next(generator) if error is None else generator.throw(error)
+                    error = None
+                    body = self._body(item)
+                    self._stop.look()
+                    while not credit.allows(self._number, self.count):
+                        credit.wait(self._number, self.count, self._stop, self._unbroken)
+                        self._stop.look()
+                    self._unbroken(partial(self._send, body))
+                except StopIteration as returned:
+                    return returned.value
+                except (UnfitItemError, BrokenPipeError):
+                    raise
+                except BaseException as raised:
+                    if generator.gi_frame is None:
+                        raise
+                    # It came while the task stood at a `yield`, so there it is to be seen.
+                    error = raised
+        finally:
+            credit.close(self._number)
+            generator.close()
+
+    async def drain_async(self, generator: AsyncGeneratorType[Any, None]) -> None:
+        """As `drain`, of an async generator, which returns nothing."""
+        credit, error = self._outlet.credit, None
+        credit.open(self._number)
+        try:
+            while True:
+                try:
+                    item = await (anext(generator) if error is None else generator.athrow(error))
+                    error = None
+                    body = self._body(item)
+                    # A task that never awaits would hold up all others, and never be seen to be cancelled.
+                    await asyncio.sleep(0)
+                    if not credit.allows(self._number, self.count):
+                        await credit.wait_coroutine(self._number, self.count)
+                    self._send(body)
+                except StopAsyncIteration:
+                    return
+                except (UnfitItemError, BrokenPipeError):
+                    raise
+                except BaseException as raised:
+                    if generator.ag_frame is None:
+                        raise
+                    error = raised
+        finally:
+            credit.close(self._number)
+            await generator.aclose()
+
+    def _body(self, item: Any) -> bytes:
+        body = self._encode(item, self.count)
+        stored = self._stored + LENGTH_BYTES + len(body)
+        if self._max_stored is not None and stored > self._max_stored:
+            text = f"the items up to number {self.count} are {stored} bytes long; the limit is {self._max_stored}"
+            raise UnfitItemError(Failure(code=ErrorCode.RESULT_TOO_LARGE, message=text, retryable=False))
+        return body
+
+    def _send(self, body: bytes) -> None:
+        self._outlet.item(self._number, self.count, body)
+        self.count += 1
+        self._stored += LENGTH_BYTES + len(body)

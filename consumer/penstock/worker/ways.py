@@ -1,0 +1,284 @@
+"""Where the items and the progress of one start of a job go: to its requester, into the store, or nowhere."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Final, Protocol, TypeAlias
+
+from penstock.broker import messages
+from penstock.broker.ports import Confirm
+from penstock.domain.delivery import Delivery
+from penstock.results.ports import ItemStore
+from penstock.telemetry.metrics import Metrics
+from penstock.wire.items import framed
+from penstock.wire.registry import STREAM_WINDOW
+
+#: Seconds before items that the broker has refused are published again.
+_AGAIN_S: Final = 0.1
+#: Bytes of items after which a call of the store has enough.
+_CALL_BYTES: Final = 1024 * 1024
+
+#: Lets a job send the items with a number below that; None: all.
+Grant: TypeAlias = Callable[[Delivery, int | None], None]
+
+
+class Timer(Protocol):
+    """What will be called later."""
+
+    def cancel(self) -> None:
+        """Do not call it."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Means:
+    """What ways need of the worker.
+
+    Attributes:
+        publish: Publishes to a requester: its key, properties, body, and whom to tell of the fate.
+        grant: Lets a job send more.
+        metrics: Counts.
+        worker: The worker's name.
+        later: Calls something after so many seconds.
+    """
+
+    publish: Callable[[str, Any, bytes, Callable[[Confirm], None]], None]
+    grant: Grant
+    metrics: Metrics
+    worker: str
+    later: Callable[[float, Callable[[], None]], Timer]
+
+
+class Way(Protocol):
+    """Where the items and the progress of one start go.
+
+    Attributes:
+        granted: Below which number items may be sent.
+    """
+
+    granted: int
+
+    @property
+    def busy(self) -> bool:
+        """Whether something was begun and has not ended."""
+        ...
+
+    def item(self, seq: int, body: bytes) -> None:
+        """The job has yielded."""
+        ...
+
+    def progress(self, body: bytes) -> None:
+        """The job has said how far it is."""
+        ...
+
+
+class Nowhere:
+    """Nobody awaits the job, or not any more."""
+
+    granted = 0
+    busy = False
+
+    def item(self, seq: int, body: bytes) -> None:
+        """See Way.item."""
+
+    def progress(self, body: bytes) -> None:
+        """See Way.progress."""
+
+
+class Replied:
+    """To the requester, as messages.
+
+    They are pipelined: waiting for each confirm would cost a round trip per item. What the broker refuses is published
+    again, in order, once it has said something of all that are on their way. If it took some that came later, the
+    reader sees a gap and says so; the broker does that when its queue is full or is being deleted.
+
+    Args:
+        means: What it needs of the worker.
+        delivery: The job.
+        changed: Called when it is busy no longer, or has nobody to send to.
+    """
+
+    def __init__(self, means: Means, delivery: Delivery, changed: Callable[[Way, bool], None]) -> None:
+        self.granted = STREAM_WINDOW
+        self._means = means
+        self._delivery = delivery
+        self._changed = changed
+        self._on_their_way = 0
+        self._refused: dict[int, bytes] = {}
+        self._held: deque[tuple[int, bytes]] = deque()
+        self._waits = False
+        self._newest: bytes | None = None
+        self._telling = False
+        self._gone = False
+
+    @property
+    def busy(self) -> bool:
+        """See Way.busy."""
+        return bool(self._on_their_way or self._refused)
+
+    def item(self, seq: int, body: bytes) -> None:
+        """See Way.item."""
+        if self._refused:
+            self._held.append((seq, body))
+        else:
+            self._publish(seq, body)
+
+    def progress(self, body: bytes) -> None:
+        """See Way.progress: one at a time. One that is refused is followed by a newer one, or by the result."""
+        self._newest = body
+        self._tell()
+
+    def leave(self) -> None:
+        """There is nobody to send to: what was refused is not sent again."""
+        self._gone = True
+        self._newest = None
+        self._refused.clear()
+        self._held.clear()
+
+    def _publish(self, seq: int, body: bytes) -> None:
+        def done(confirm: Confirm) -> None:
+            if confirm is Confirm.ACKED:
+                self._means.metrics.items_sent(self._delivery, 1)
+            elif confirm is Confirm.REFUSED and not self._gone:
+                self._refused[seq] = body
+
+        self._send(messages.item(self._delivery, seq, worker=self._means.worker), body, done)
+
+    def _tell(self) -> None:
+        if self._telling or self._newest is None:
+            return
+        self._telling = True
+        body, self._newest = self._newest, None
+
+        def done(_: Confirm) -> None:
+            self._telling = False
+            self._tell()
+
+        self._send(messages.progress(self._delivery, worker=self._means.worker), body, done)
+
+    def _send(self, properties: Any, body: bytes, done: Callable[[Confirm], None]) -> None:
+        def confirmed(confirm: Confirm) -> None:
+            self._on_their_way -= 1
+            if confirm is Confirm.RETURNED:
+                self.leave()
+            done(confirm)
+            if self._refused and not (self._on_their_way or self._waits):
+                self._waits = True
+                self._means.later(_AGAIN_S, self._again)
+            if self._gone or not self.busy:
+                self._changed(self, self._gone)
+
+        self._on_their_way += 1
+        assert self._delivery.reply_to is not None
+        self._means.publish(self._delivery.reply_to, properties, body, confirmed)
+
+    def _again(self) -> None:
+        """Publish again what was refused, and what came after it."""
+        self._waits = False
+        items = [*sorted(self._refused.items()), *self._held]
+        self._refused.clear()
+        self._held.clear()
+        if self._delivery.channel.open:
+            for seq, body in items:
+                self._publish(seq, body)
+        else:
+            # The job will be handed out again, and its next start yields all of them.
+            self.leave()
+            self._changed(self, True)
+
+
+class Stored:
+    """Into the store, in order: one call at a time takes all that has come meanwhile.
+
+    Args:
+        means: What it needs of the worker.
+        store: Where they are kept.
+        delivery: The job.
+        changed: Called when it is busy no longer, or may not write any more.
+    """
+
+    def __init__(
+        self, means: Means, store: ItemStore, delivery: Delivery, changed: Callable[[Way, bool], None]
+    ) -> None:
+        self.granted = STREAM_WINDOW
+        self._means = means
+        self._store = store
+        self._delivery = delivery
+        self._changed = changed
+        self._waiting: deque[bytes] = deque()
+        self._count = 0
+        self._bytes = 0
+        self._writing = False
+        self._newest: bytes | None = None
+        self._telling = False
+        self._gone = False
+
+    @property
+    def busy(self) -> bool:
+        """See Way.busy."""
+        return self._writing or self._telling
+
+    def item(self, seq: int, body: bytes) -> None:  # noqa: ARG002 -- they come in order
+        """See Way.item."""
+        self._waiting.append(framed(body))
+        self._write()
+
+    def progress(self, body: bytes) -> None:
+        """See Way.progress."""
+        self._newest = body
+        self._tell()
+
+    def _write(self) -> None:
+        if self._writing or not self._waiting:
+            return
+        self._writing = True
+        items = [self._waiting.popleft()]
+        size = len(items[0])
+        while self._waiting and size + len(self._waiting[0]) <= _CALL_BYTES:
+            size += len(self._waiting[0])
+            items.append(self._waiting.popleft())
+
+        def done(kept: bool) -> None:
+            self._writing = False
+            if kept:
+                self._bytes += size
+                self._count += len(items)
+                self._means.metrics.items_sent(self._delivery, len(items))
+                self._grant()
+                self._write()
+            self._ended(kept)
+
+        delivery = self._delivery
+        content = b"".join(items)
+        self._store.append(delivery.job_id, delivery.fence, self._bytes, content, delivery.reply_to, done)
+
+    def _grant(self) -> None:
+        # Not for each item: the job has half of the window to go on with meanwhile.
+        if self._count + STREAM_WINDOW - self.granted >= STREAM_WINDOW // 2:
+            self.granted = self._count + STREAM_WINDOW
+            self._means.grant(self._delivery, self.granted)
+
+    def _tell(self) -> None:
+        if self._telling or self._newest is None:
+            return
+        self._telling = True
+        body, self._newest = self._newest, None
+
+        def done(kept: bool) -> None:
+            self._telling = False
+            if kept:
+                self._tell()
+            self._ended(kept)
+
+        delivery = self._delivery
+        self._store.progress(delivery.job_id, delivery.fence, body, delivery.reply_to, done)
+
+    def _ended(self, kept: bool) -> None:
+        if not kept:
+            self._gone = True
+            self._waiting.clear()
+            self._newest = None
+        if self._gone or not self.busy:
+            self._changed(self, self._gone)
