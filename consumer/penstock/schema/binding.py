@@ -17,7 +17,6 @@ from penstock.schema.derive import derive
 from penstock.schema.encode import Encoders
 from penstock.schema.library import Library
 from penstock.schema.model import ABSENT, Contract, Ref
-from penstock.schema.streams import yields
 from penstock.wire.bulk import Bulk
 
 
@@ -76,7 +75,7 @@ class ContractBinding:
         Args:
             value: What the task has yielded; its contract has items.
             level: Level of nesting of the item itself: 1, for it is the whole body.
-            nodes: Values that are before it in the body: 0.
+            nodes: Values that are before it in the body, itself included: 1.
 
         Raises:
             Misfit: It does not fit. Whatever reading the value raises is passed on.
@@ -142,7 +141,7 @@ def _names(task: Task, contract: Contract) -> list[str]:
 
 def _items(task: Task, contract: Contract) -> list[str]:
     """Where one side yields and the other does not; what is yielded shows when it is."""
-    match yields(task.function), contract.items is not None:
+    match task.spec.streams, contract.items is not None:
         case True, False:
             return ["the items: the function yields, the contract has no x-task.items"]
         case False, True:

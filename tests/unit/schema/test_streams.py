@@ -165,14 +165,14 @@ def binding(function: Callable[..., Any], library: Library) -> ContractBinding:
 
 def test_items_and_result_become_wire_values_each_of_its_own_type(tmp_path: Path) -> None:
     made = binding(split, Library(tmp_path))
-    assert made.item(Word("one", 3), 1, 0)[0] == {"text": "one", "length": 3}
+    assert made.item(Word("one", 3), 1, 1)[0] == {"text": "one", "length": 3}
     assert made.result(2, 1, 0)[0] == 2
 
 
 def test_an_item_that_breaks_its_contract_is_told_by_place_and_rule(tmp_path: Path) -> None:
     made = binding(split, Library(tmp_path))
     with pytest.raises(Misfit) as caught:
-        made.item(Word("one", "3"), 1, 0)  # type: ignore[arg-type]
+        made.item(Word("one", "3"), 1, 1)  # type: ignore[arg-type]
     assert caught.value.details("item") == {"path": "item.length", "rule": "type", "kind": "str"}
 
 
