@@ -42,6 +42,10 @@ class StoreRig(ABC):
         """For how many milliseconds a blob is kept from now on; at most 0: there is none."""
 
     @abstractmethod
+    def items(self, job_id: str) -> tuple[bytes | None, bytes | None]:
+        """What lies there of a job's items, and of its progress; None: nothing."""
+
+    @abstractmethod
     def lose(self) -> None:
         """Let the store be away."""
 
@@ -66,6 +70,9 @@ class MemoryStoreRig(StoreRig):
 
     def lives_ms(self, job_id: str, blob: Blob) -> int:
         return self._store.blobs.lifetimes.get((job_id, blob.sha256), 0)
+
+    def items(self, job_id: str) -> tuple[bytes | None, bytes | None]:
+        return self._store.items.logs.get(job_id), self._store.items.newest.get(job_id)
 
     def lose(self) -> None:
         self._store.lose()
@@ -102,6 +109,12 @@ class RedisRig(StoreRig):
 
     def lives_ms(self, job_id: str, blob: Blob) -> int:
         return int(self._client.pttl(blob.key(self.namespace, job_id)))
+
+    def items(self, job_id: str) -> tuple[bytes | None, bytes | None]:
+        keys = [f"{self.namespace}:{what}:{{{job_id}}}" for what in ("items", "progress")]
+        for key in keys:
+            assert self._client.pttl(key) in (-2, *range(50_000, 60_001))
+        return self._client.get(keys[0]), self._client.get(keys[1])
 
     def lose(self) -> None:
         self.server.kill()
@@ -141,6 +154,12 @@ class Caller:
         self.store.blobs.fetch(
             job_id, blob, file, lambda found: note(file.read(file.size, 0) if found is True else found)
         )
+
+    def append(self, job_id: str, fence: int, at: int, items: bytes, reply_to: str | None = None) -> None:
+        self.store.items.append(job_id, fence, at, items, reply_to, self._noting(job_id))
+
+    def progress(self, job_id: str, fence: int, body: bytes, reply_to: str | None = None) -> None:
+        self.store.items.progress(job_id, fence, body, reply_to, self._noting(job_id))
 
     async def has(self, job_id: str, body: bytes) -> bool:
         """Whether the store has that blob."""

@@ -25,12 +25,16 @@ class FakeQueue:
     def __init__(self, *job_ids: str) -> None:
         self._job_ids = job_ids
         self.cancelled: list[tuple[str, Told]] = []
+        self.credits: list[tuple[str, int, int]] = []
 
     def cancel(self, job_id: str, told: Told) -> bool:
         if job_id not in self._job_ids:
             return False
         self.cancelled.append((job_id, told))
         return True
+
+    def credit(self, job_id: str, fence: int, upto: int) -> None:
+        self.credits.append((job_id, fence, upto))
 
 
 class Bench:
@@ -187,3 +191,44 @@ def test_under_strict_an_order_names_its_sender_and_only_he_is_answered() -> Non
     ((_, _, done),) = bench.orders
     done(b"status")
     assert bench.publisher.messages == []
+
+
+# ── credit ──────────────────────────────────────────────────────────────────────────────────────────
+
+CREDIT = {"x-job": JOB_ID, "x-worker": "shop.worker-1", "x-fence": 10_000, "x-credit": 128}
+
+
+@pytest.mark.parametrize("upto", [128, -1])
+def test_a_credit_is_handed_to_the_queues_with_its_fence(upto: int) -> None:
+    bench = Bench()
+    bench.hear(type="credit.v1", headers={**CREDIT, "x-credit": upto})
+    assert [queue.credits for queue in bench.queues] == [[(JOB_ID, 10_000, upto)]] * 2
+    assert bench.steps == []
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"x-job": "42"},
+        {"x-job": None},
+        {"x-worker": "shop.worker-2"},
+        {"x-worker": None},
+        {"x-fence": None},
+        {"x-fence": "10000"},
+        {"x-credit": None},
+        {"x-credit": True},
+    ],
+)
+def test_a_credit_that_is_malformed_or_for_another_worker_is_ignored(changes: dict[str, Any]) -> None:
+    bench = Bench()
+    headers = {name: value for name, value in {**CREDIT, **changes}.items() if value is not None}
+    bench.hear(type="credit.v1", headers=headers)
+    assert [queue.credits for queue in bench.queues] == [[], []]
+
+
+def test_in_strict_mode_a_credit_says_who_gives_it() -> None:
+    bench = Bench(strict=True)
+    bench.hear(type="credit.v1", headers=CREDIT, user_id=None)
+    assert bench.queues[0].credits == []
+    bench.hear(type="credit.v1", headers=CREDIT)
+    assert bench.queues[0].credits == [(JOB_ID, 10_000, 128)]
