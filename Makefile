@@ -20,7 +20,7 @@ SERVERS = $(PYTHON) ops/dev/servers.py --
 PYTEST = $(BIN)/python -m pytest -q
 # Fuzz targets of producer_go/internal, and how many inputs each of them gets. A count, not a time: until Go 1.27
 # a time that runs out may be reported as a failure (go.dev/issue/75804).
-FUZZ = wire:FuzzCheck wire:FuzzDecode wire:FuzzEnvelope kitchen:FuzzEverything
+FUZZ = wire:FuzzCheck wire:FuzzDecode wire:FuzzEnvelope wire:FuzzItemLog kitchen:FuzzEverything
 INPUTS ?= 1000000
 # The fault suite: how many runs, from which seed, and where their results go.
 RUNS ?= 210

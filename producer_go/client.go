@@ -66,6 +66,7 @@ func (o Options) backend(ctx context.Context) (confirm.Transport, func(*replies.
 // [ErrUnknown], and what is left ends by itself within seconds. A second call returns what the first did.
 func (c *Client) Close(ctx context.Context) error {
 	c.close.Do(func() {
+		c.replies.Abandon()
 		c.credits.close(ctx)
 		drained := c.publisher.Close(ctx)
 		c.closed = errors.Join(drained, c.replies.Close(ctx), c.stored.close(ctx))

@@ -59,6 +59,17 @@ func (r *Router) Drop(p *Pending) {
 	r.drop(p)
 }
 
+// Abandon tells the workers of all items that nobody reads them any more; for the end of the client.
+func (r *Router) Abandon() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, p := range r.waiting {
+		if p.items.fence >= 0 && !p.items.unread {
+			r.refuse(p.unread())
+		}
+	}
+}
+
 // drop is Drop under the lock.
 func (r *Router) drop(p *Pending) {
 	if p.items.drop() {
