@@ -38,6 +38,7 @@ class Producer:
         self._answered: list[str] = []
         self._claims: dict[str, Blob] = {}
         self._steps: dict[str, list[tuple[str, str]]] = {}
+        self._told: dict[str, list[Any]] = {}
         self._consuming = False
 
     def __enter__(self) -> Self:
@@ -110,6 +111,26 @@ class Producer:
             self.topology.name("control"), "", b"", pika.BasicProperties(**properties), mandatory=True
         )
 
+    def told(self, job_id: str, count: int = 0, seconds: float = 30.0) -> list[tuple[Any, bytes]]:
+        """Await that many messages of a job, its items, progress and result; properties and bodies, as they came."""
+        deadline = time.monotonic() + seconds
+        self._connection.process_data_events(time_limit=0)
+        while len(self._told.get(job_id, [])) < count:
+            left = deadline - time.monotonic()
+            if left <= 0:
+                raise AssertionError(f"{len(self._told.get(job_id, []))} of {count} messages within {seconds:g} s")
+            self._connection.process_data_events(time_limit=left)
+        return self._told.get(job_id, [])
+
+    def credit(self, job_id: str, upto: int) -> None:
+        """Let the newest start of a job send so many items in all."""
+        headers = self._told[job_id][-1][0].headers
+        given = {name: headers[name] for name in ("x-worker", "x-fence")}
+        properties = pika.BasicProperties(
+            type="credit.v1", user_id=self.user, headers={**given, "x-job": job_id, "x-credit": upto}
+        )
+        self.channel.basic_publish(self.topology.name("control"), "", b"", properties, mandatory=True)
+
     def acknowledged(self, job_id: str, count: int = 1, seconds: float = 30.0) -> list[tuple[str, str]]:
         """Await that many acknowledgements of commands to cancel a job: pairs of worker and step, in their order."""
         deadline = time.monotonic() + seconds
@@ -159,6 +180,9 @@ class Producer:
             job, worker, step = (properties.headers[name] for name in ("x-job", "x-worker", "x-step"))
             assert (job, body) == (properties.correlation_id, b"")
             self._steps.setdefault(job, []).append((worker, step))
+            return
+        self._told.setdefault(properties.correlation_id, []).append((properties, body))
+        if properties.type != "result.v1":
             return
         self._answered.append(properties.correlation_id)
         if blob := Blob.named_by(properties.headers or {}):

@@ -20,6 +20,8 @@ processes = Queue("processes", lane=Processes(2))
 serial = Queue("serial", lane=Serial())
 threads = Queue("threads", lane=Threads(2))
 asynchronous = Queue("asynchronous", lane=Async(2))
+#: For tests that start workers.
+t = Queue("t", lane=Processes(2))
 
 
 def note(path: str, text: object) -> None:
@@ -127,6 +129,15 @@ async def tell_async(path: str, times: int) -> AsyncIterator[int]:
         await asyncio.sleep(0.005)
 
 
+def paced(path: str, n: int) -> Generator[list[int], None, None]:
+    """Yield its fence and numbers, and note each; from the tenth on it waits until a file is there."""
+    for number in range(n):
+        while number == 10 and not Path(f"{path}.go").exists():
+            time.sleep(0.005)
+        note(path, number)
+        yield [current_job().fence, number]
+
+
 def say(times: int) -> None:
     """Say how far it is, as fast as can be."""
     for number in range(times):
@@ -139,6 +150,9 @@ for queue in (processes, serial, threads):
     queue.task(tell)
 for queue in (processes, serial):
     queue.task(soft_timeout=SOFT_S)(enough)
+t.task(count)
+t.task(tell)
+t.task(paced)
 asynchronous.task(name="count")(count_async)
 asynchronous.task(name="limited", timeout=TIMEOUT_S)(count_async)
 asynchronous.task(name="enough", soft_timeout=SOFT_S)(enough_async)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ import pytest
 from penstock import Async, Batch, Commands, DeclarationError, Processes, Queue, Retry, Serial, Threads
 from penstock.domain.lane import LaneSpec
 from penstock.domain.retry import NO_RETRY
+from penstock.domain.task import QueueSpec
 from penstock.queue import resolve
 from penstock.wire.registry import MAX_TASK_BYTES, MAX_TIMEOUT_MS
 
@@ -348,3 +349,55 @@ def test_two_queues_share_nothing() -> None:
     one.startup(lambda: None)
     assert two.tasks == {}
     assert two.startup_hooks == []
+
+
+# ── items ───────────────────────────────────────────────────────────────────────────────────────────
+
+
+def numbers() -> Iterator[int]:
+    yield 1
+
+
+async def numbers_async() -> AsyncIterator[int]:
+    yield 1
+
+
+def many_numbers(jobs: list[dict[str, Any]]) -> Iterator[int]:
+    yield len(jobs)
+
+
+def many(jobs: list[dict[str, Any]]) -> list[int]:
+    return [1] * len(jobs)
+
+
+@pytest.mark.parametrize("lane", [Processes(1), Serial(), Threads(1)])
+def test_a_generator_function_streams_and_the_parent_knows_it(lane: Any) -> None:
+    queue = Queue("stats", lane=lane)
+    queue.task(numbers)
+    queue.task(name="other")(lambda: 1)
+    tasks = QueueSpec.from_wire(queue.spec("app:stats").to_wire()).tasks
+    assert tasks["stats.numbers"][1].streams
+    assert not tasks["stats.other"][1].streams
+
+
+def test_an_async_generator_function_streams_in_an_async_lane() -> None:
+    queue = Queue("stats", lane=Async(1))
+    queue.task(numbers_async)
+    assert queue.tasks["stats.numbers_async"][1].spec.streams
+
+
+@pytest.mark.parametrize(
+    ("lane", "function", "options", "text"),
+    [
+        (Processes(1), numbers_async, {}, "calls plain functions, and this one is async; take Async"),
+        (Threads(1), numbers_async, {}, "calls plain functions, and this one is async; take Async"),
+        (Async(1), numbers, {}, "calls async functions"),
+        (Commands(1), numbers, {}, "runs programs only"),
+        (Processes(1), numbers, {"retry": Retry(attempts=3, in_slot=1)}, "take Retry without in_slot"),
+        (Processes(1), many_numbers, {"batch": Batch(size=2)}, "yields no items"),
+        (Processes(1), many, {"batch": Batch(size=2, of=numbers)}, "yields no items"),
+    ],
+)
+def test_what_cannot_stream_is_refused(lane: Any, function: Any, options: dict[str, Any], text: str) -> None:
+    with pytest.raises(DeclarationError, match=rf"stats\.{function.__name__}.*{text}"):
+        Queue("stats", lane=lane).task(**options)(function)

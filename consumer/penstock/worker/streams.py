@@ -96,6 +96,7 @@ class Streams:
         if start is None or start.delivery is not delivery:
             then()
             return
+        start.way.end()
         if start.timer is not None:
             start.timer.cancel()
         if start.newest is not None:

@@ -13,10 +13,12 @@ from penstock.domain.delivery import Delivery
 from penstock.results.ports import ItemStore
 from penstock.telemetry.metrics import Metrics
 from penstock.wire.items import framed
-from penstock.wire.registry import STREAM_WINDOW
+from penstock.wire.registry import CREDIT_AGAIN_MS, STREAM_WINDOW
 
 #: Seconds before items that the broker has refused are published again.
 _AGAIN_S: Final = 0.1
+#: Seconds that a job waits for credit before its last item is repeated.
+_STARVED_S: Final = CREDIT_AGAIN_MS / 1000
 #: Bytes of items after which a call of the store has enough.
 _CALL_BYTES: Final = 1024 * 1024
 
@@ -73,6 +75,10 @@ class Way(Protocol):
         """The job has said how far it is."""
         ...
 
+    def end(self) -> None:
+        """The job has ended; what is on its way goes on."""
+        ...
+
 
 class Nowhere:
     """Nobody awaits the job, or not any more."""
@@ -86,6 +92,9 @@ class Nowhere:
     def progress(self, body: bytes) -> None:
         """See Way.progress."""
 
+    def end(self) -> None:
+        """See Way.end."""
+
 
 class Replied:
     """To the requester, as messages.
@@ -93,6 +102,9 @@ class Replied:
     They are pipelined: waiting for each confirm would cost a round trip per item. What the broker refuses is published
     again, in order, once it has said something of all that are on their way. If it took some that came later, the
     reader sees a gap and says so; the broker does that when its queue is full or is being deleted.
+
+    While the job waits for credit nothing is sent, and so nothing can be returned. So the last item is repeated now and
+    then: readers drop what they have, and a requester that is gone is noticed.
 
     Args:
         means: What it needs of the worker.
@@ -112,6 +124,9 @@ class Replied:
         self._newest: bytes | None = None
         self._telling = False
         self._gone = False
+        #: The newest item, and what looks whether the job waits still.
+        self._last = (-1, b"")
+        self._watch: Timer | None = None
 
     @property
     def busy(self) -> bool:
@@ -120,6 +135,9 @@ class Replied:
 
     def item(self, seq: int, body: bytes) -> None:
         """See Way.item."""
+        self._last = seq, body
+        if self._watch is None and self._starves:
+            self._watch = self._means.later(_STARVED_S, self._look)
         if self._refused:
             self._held.append((seq, body))
         else:
@@ -130,12 +148,31 @@ class Replied:
         self._newest = body
         self._tell()
 
+    def end(self) -> None:
+        """See Way.end."""
+        if self._watch is not None:
+            self._watch.cancel()
+
     def leave(self) -> None:
         """There is nobody to send to: what was refused is not sent again."""
+        self.end()
         self._gone = True
         self._newest = None
         self._refused.clear()
         self._held.clear()
+
+    @property
+    def _starves(self) -> bool:
+        return self._last[0] + 1 >= self.granted
+
+    def _look(self) -> None:
+        """Repeat the last item if the job waits still."""
+        self._watch = None
+        if self._starves:
+            self._watch = self._means.later(_STARVED_S, self._look)
+            if not self.busy:
+                seq, body = self._last
+                self._send(messages.item(self._delivery, seq, worker=self._means.worker), body, lambda _: None)
 
     def _publish(self, seq: int, body: bytes) -> None:
         def done(confirm: Confirm) -> None:
@@ -219,6 +256,9 @@ class Stored:
     def busy(self) -> bool:
         """See Way.busy."""
         return self._writing or self._telling
+
+    def end(self) -> None:
+        """See Way.end."""
 
     def item(self, seq: int, body: bytes) -> None:  # noqa: ARG002 -- they come in order
         """See Way.item."""

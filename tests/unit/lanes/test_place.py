@@ -41,6 +41,7 @@ class FakeChild:
         on_exit: Callable[[int, Evidence], None],
     ) -> None:
         self.told: list[str] = []
+        self.grants: list[tuple[int, int | None]] = []
         self.say = on_frames
         self.end = on_exit
 
@@ -50,6 +51,8 @@ class FakeChild:
         (sent,) = Reader().feed(frame, [-1] if file is not None else ())
         if sent.kind == Kind.CANCEL:
             self.told.append(f"cancel {sent.number}")
+        elif sent.kind == Kind.GRANT:
+            self.grants.append((sent.number, *sent.meta))
         elif file is not None:
             self.file = cast("MemoryFile", file)
 
@@ -646,3 +649,50 @@ def test_a_cancelled_job_whose_call_is_ended_is_not_called_again() -> None:
         assert told == [CancelStep.KILLED]
 
     on_stage(test, jobs=3, batch=BATCH)
+
+
+# ── items ───────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_what_a_job_yields_and_says_is_passed_on_while_the_child_has_the_job() -> None:
+    def test(stage: Stage) -> None:
+        # Given a job that yields, says how far it is, ends, and another that nobody knows
+        number = stage.running
+        stage.child.say([Frame(Kind.ITEM, number, [0], b"a"), Frame(Kind.PROGRESS, number, [0.5, "half"], b"")])
+        stage.answer(OutcomeKind.SUCCEEDED)
+        stage.child.say([Frame(Kind.ITEM, number, [1], b"b"), Frame(Kind.PROGRESS, number, [1.0, ""], b"")])
+        stage.child.say([Frame(Kind.ITEM, 4711, [0], b"c")])
+
+        # Then only what came in time counts
+        assert [(delivery.tag, seq, body) for delivery, seq, body in stage.items] == [(1, 0, b"a")]
+        assert [(delivery.tag, fraction, text) for delivery, fraction, text in stage.said] == [(1, 0.5, "half")]
+
+    on_stage(test)
+
+
+def test_credit_is_granted_to_the_job_by_its_number_and_to_no_other() -> None:
+    def test(stage: Stage) -> None:
+        job = stage.number(1)
+        stage.place.grant(make_delivery(job_id=job_id(1)), 128)
+        stage.place.grant(make_delivery(job_id=job_id(1)), None)
+        stage.place.grant(make_delivery(job_id=job_id(9)), 128)
+        assert stage.child.grants == [(job, 128), (job, None)]
+
+    on_stage(test)
+
+
+def test_a_child_that_is_replaced_hears_its_parent_until_its_last_job_has_ended() -> None:
+    def test(stage: Stage) -> None:
+        # Given a child with two jobs that is to be replaced
+        stage.place.retire()
+        assert "finish" not in stage.child.told
+
+        # When they have ended
+        stage.answer(OutcomeKind.SUCCEEDED)
+        assert "finish" not in stage.child.told
+        stage.answer(OutcomeKind.SUCCEEDED)
+
+        # Then it may end
+        assert "finish" in stage.child.told
+
+    on_stage(test, jobs=2)

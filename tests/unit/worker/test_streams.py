@@ -11,7 +11,7 @@ from penstock.broker.ports import Confirm
 from penstock.domain.delivery import Delivery
 from penstock.domain.topology import Topology
 from penstock.wire.codec import decode
-from penstock.wire.registry import PROGRESS_INTERVAL_MS, STREAM_WINDOW, ResultMode
+from penstock.wire.registry import CREDIT_AGAIN_MS, PROGRESS_INTERVAL_MS, STREAM_WINDOW, ResultMode
 from penstock.worker.streams import Streams
 from tests.unit.builders import JOB_ID
 from tests.unit.worker.fakes import Append, Desk, Published
@@ -210,6 +210,43 @@ def test_what_was_refused_is_given_up_when_the_job_will_be_handed_out_again(benc
     bench.desk.channel.open = False
     bench.elapse()
     assert (bench.seqs, bench.granted, bench.settled) == ([0], [None], 1)
+
+
+def test_a_job_that_waits_for_credit_learns_by_its_last_item_that_the_requester_is_gone(bench: Bench) -> None:
+    # Given a job that has sent what it may, all of which is confirmed
+    delivery = bench.desk.delivery(**REPLY)
+    bench.items(delivery, range(STREAM_WINDOW))
+    for message in bench.published:
+        message.done(Confirm.ACKED)
+
+    # When it waits for long
+    assert [seconds for seconds, _ in bench.timers] == [CREDIT_AGAIN_MS / 1000]
+    bench.elapse()
+    bench.elapse()
+
+    # Then its last item is repeated, one at a time, which counts as none
+    assert bench.seqs[STREAM_WINDOW:] == [STREAM_WINDOW - 1]
+    bench.published[-1].done(Confirm.ACKED)
+    bench.elapse()
+    assert bench.seqs[STREAM_WINDOW:] == [STREAM_WINDOW - 1] * 2
+    bench.published[-1].done(Confirm.RETURNED)
+    assert (bench.granted, bench.sent) == ([None], STREAM_WINDOW)
+    bench.elapse()
+    assert bench.timers == []
+
+
+def test_a_job_that_waits_no_more_repeats_nothing(bench: Bench) -> None:
+    delivery = bench.desk.delivery(**REPLY)
+    bench.items(delivery, range(STREAM_WINDOW))
+    bench.streams.credit(JOB_ID, delivery.fence, 2 * STREAM_WINDOW)
+    bench.elapse()
+    assert bench.timers == []
+    bench.items(delivery, range(STREAM_WINDOW, 2 * STREAM_WINDOW))
+    for message in bench.published:
+        message.done(Confirm.ACKED)
+    bench.end(delivery)
+    bench.elapse()
+    assert bench.seqs == list(range(2 * STREAM_WINDOW))
 
 
 # ── the store ───────────────────────────────────────────────────────────────────────────────────────
