@@ -8,16 +8,23 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
+import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from penstock import ContractError, Limits, Queue
 from penstock.contract.export import Written, export
+from penstock.lanes.runner.execute import Executor
 from penstock.schema.binding import ContractBinding, bound, misfits
 from penstock.schema.derive import derive
 from penstock.schema.library import Library
 from penstock.schema.misfit import Misfit
 from penstock.schema.model import Contract
 from penstock.schema.writer import document
+from penstock.wire.registry import MAX_BODY_BYTES
+from penstock.wire.result import decode_result
+from tests.unit.builders import JOB_ID, job_body
+from tests.unit.lanes.test_items import NUMBER, Line
 from tests.unit.schema.contracts import FLOAT, INT, NULL, STR, contract
 
 
@@ -209,3 +216,64 @@ def test_code_that_yields_something_else_than_its_contract_says_has_drifted(
 def test_a_callable_without_annotations_may_yield_what_its_contract_says() -> None:
     committed = by_hand(items="Item", defs={"Item": STR})
     assert misfits(queue(plain(None)).tasks["stats.describe"][1], committed) == []
+
+
+# ── run ─────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.fixture
+def line() -> Iterator[Line]:
+    made = Line()
+    yield made
+    made.close()
+
+
+def run(line: Line, function: Callable[..., Any], library: Library, args: dict[str, Any]) -> tuple[list[Any], bytes]:
+    """What a child says of one job of the function, and its result."""
+    made = Executor(queue(function), library, worker="w", max_body_bytes=MAX_BODY_BYTES, outlet=line.outlet)
+    meta = ["stats.describe", JOB_ID, 1, None, None, 10_000, 0, 0, None, False]
+    said, body, _ = made.run(meta, job_body(task="stats.describe", args=args), None, None, NUMBER)
+    return said, body
+
+
+def test_a_child_sends_items_under_the_contract(line: Line, tmp_path: Path) -> None:
+    # Given a task that yields arrays, one of them too long to be copied, with a contract
+    def describe(sizes: list[int]) -> Generator[NDArray[np.float64], None, Word]:
+        for size in sizes:
+            yield np.ones(size)
+        return Word("done", len(sizes))
+
+    library = Library(tmp_path)
+    binding(describe, library)
+
+    # When it runs, then its items and its result have the types of the contract
+    _, body = run(line, describe, library, {"sizes": [2, 10_000]})
+    assert [(item["dtype"], item["shape"], len(item["data"])) for item in line.items] == [
+        ("float64", [2], 16),
+        ("float64", [10_000], 80_000),
+    ]
+    result = decode_result(body)
+    assert (result.value, result.items) == ({"text": "done", "length": 2}, 2)
+
+
+def test_a_job_whose_item_breaks_the_contract_ends_there_with_its_place(line: Line, tmp_path: Path) -> None:
+    # Given a task whose second item is none
+    def listed(text: str) -> Iterator[Annotated[list[Annotated[int, Limits(ge=0)]], Limits(max_length=1)]]:
+        yield [len(text)]
+        yield [-1]
+
+    library = Library(tmp_path)
+    binding(listed, library)
+
+    # When it runs
+    said, body = run(line, listed, library, {"text": "one"})
+
+    # Then what was in order was sent, and the attempt ends as with a result that breaks the contract
+    assert line.items == [[3]]
+    assert (said[0], said[2], said[3]) == (
+        "raised",
+        "RESULT_INVALID",
+        "item 1: item[0]: must be at least 0 (it is an int)",
+    )
+    assert said[-1] == {"path": "item[0]", "rule": "minimum", "kind": "int"}
+    assert body == b""
