@@ -11,6 +11,8 @@ import redis
 
 from ops.dev.private import Broker
 from penstock.domain.topology import Topology
+from penstock.wire.codec import decode
+from penstock.wire.items import items_of
 from tests.helpers.private import private_broker
 from tests.helpers.producer import Producer
 from tests.helpers.reading import metric, ready, says
@@ -61,6 +63,44 @@ def test_no_job_is_lost_when_the_broker_goes_and_comes_back(
     with Producer(amqp_url, topology) as producer:
         until(lambda: producer.depth("q.t") == 0, "the queue is empty")
         assert producer.depth("dead.t") == producer.depth("lost") == 0
+
+
+@pytest.mark.parametrize("ends", ["stopped", "killed"])
+def test_a_job_that_yields_goes_on_without_the_broker_and_its_stored_items_are_whole(
+    ends: str,
+    broker: Broker,
+    amqp_url: str,
+    topology: Topology,
+    start_worker: StartWorker,
+    redis_url: str,
+    tmp_path: Path,
+) -> None:
+    # Given a job in the middle of its items
+    path = tmp_path / "notes"
+    worker = start_worker(target="tests.helpers.stream_tasks:t")
+    with Producer(amqp_url, topology) as producer:
+        job_id = producer.enqueue("t.paced", {"path": str(path), "n": 200}, headers=STORED)
+    until(lambda: path.exists() and len(path.read_text().splitlines()) == 10, "the tenth item")
+
+    # When the broker ends for a while, in which the job yields the others
+    try:
+        (broker.stop if ends == "stopped" else broker.kill)()
+        says(worker, "no connection to RabbitMQ (consume)")
+        (tmp_path / "notes.go").touch()
+        until(lambda: len(path.read_text().splitlines()) == 200, "all items")
+    finally:
+        broker.start()
+
+    # Then the job is settled once, and its items are those of one start
+    with redis.Redis.from_url(redis_url) as store:
+        key, log = (f"{topology.namespace}:{what}:{{{job_id}}}" for what in ("result", "items"))
+        until(lambda: store.exists(key), "the result is stored", 60)
+        items = [decode(item) for item in items_of(store.get(log) or b"")]
+        store.delete(key, log)
+    assert [number for _, number in items] == list(range(200))
+    assert len({fence for fence, _ in items}) == 1
+    ready(worker)
+    assert len(path.read_text().splitlines()) == 200
 
 
 def test_a_broker_that_freezes_is_noticed(

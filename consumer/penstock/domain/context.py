@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass, field
+from typing import Final, Protocol
 
 from penstock.wire.registry import MAX_PROGRESS_TEXT_BYTES
 
@@ -28,12 +29,29 @@ class SoftTimeoutError(TimeoutError):
     """
 
 
-def _never() -> bool:
-    return False
+class Attempt(Protocol):
+    """The attempt at a job, as the job's task may know it."""
+
+    def stop_asked(self) -> bool:
+        """Whether the job is to end."""
+        ...
+
+    def tell(self, fraction: float, text: str) -> None:
+        """Tell how far it is."""
+        ...
 
 
-def _nobody(_fraction: float, _text: str) -> None:
-    pass
+class _Nobodys:
+    """The attempt of a job that no child runs."""
+
+    def stop_asked(self) -> bool:
+        return False
+
+    def tell(self, fraction: float, text: str) -> None:
+        pass
+
+
+_NOBODYS: Final = _Nobodys()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,8 +67,7 @@ class CurrentJob:
             token", M. Kleppmann, 2016).
         deadline_ms: Unix ms after which nobody waits for the result; None: no deadline.
         meta: The caller's notes.
-        stop_asked: What `cancelled` asks.
-        tell: What `progress` tells.
+        of: What `cancelled` asks and `progress` tells.
     """
 
     id: str
@@ -59,13 +76,12 @@ class CurrentJob:
     fence: int
     deadline_ms: int | None
     meta: Mapping[str, str]
-    stop_asked: Callable[[], bool] = field(default=_never, repr=False, compare=False)
-    tell: Callable[[float, str], None] = field(default=_nobody, repr=False, compare=False)
+    of: Attempt = field(default=_NOBODYS, repr=False, compare=False)
 
     @property
     def cancelled(self) -> bool:
         """Whether the job was cancelled and is to end: a success counts still, anything else ends it as CANCELLED."""
-        return self.stop_asked()
+        return self.of.stop_asked()
 
     @property
     def remaining(self) -> float | None:
@@ -88,7 +104,7 @@ class CurrentJob:
         if not 0 <= fraction <= 1:
             raise ValueError(f"the progress of a job is a fraction from 0 to 1, not {fraction!r}")
         short = text.encode(errors="replace")[:MAX_PROGRESS_TEXT_BYTES].decode(errors="ignore")
-        self.tell(float(fraction), short)
+        self.of.tell(float(fraction), short)
 
 
 #: Set by the child around each call.

@@ -124,6 +124,7 @@ class Replied:
         self._newest: bytes | None = None
         self._telling = False
         self._gone = False
+        self._ended = False
         #: The newest item, and what looks whether the job waits still.
         self._last = (-1, b"")
         self._watch: Timer | None = None
@@ -150,6 +151,7 @@ class Replied:
 
     def end(self) -> None:
         """See Way.end."""
+        self._ended = True
         if self._watch is not None:
             self._watch.cancel()
 
@@ -217,11 +219,12 @@ class Replied:
         items = [*sorted(self._refused.items()), *self._held]
         self._refused.clear()
         self._held.clear()
-        if self._delivery.channel.open:
+        # A job that runs still may be handed out to this worker again, and is settled then.
+        if self._delivery.channel.open or not self._ended:
             for seq, body in items:
                 self._publish(seq, body)
         else:
-            # The job will be handed out again, and its next start yields all of them.
+            # It will be handed out, and its next start yields all of them.
             self.leave()
             self._changed(self, True)
 

@@ -108,3 +108,17 @@ def test_a_job_that_runs_is_cancelled(harness: Harness, tmp_path: Path) -> None:
     error = harness.result(job_id).error
     assert error is not None
     assert error.code == "CANCELLED"
+
+
+def test_items_come_as_they_are_yielded_and_the_progress_is_known() -> None:
+    with Harness("tests.helpers.stream_tasks:t", timeout_s=20) as harness:
+        job = harness.enqueue("t.count", {"n": 200}, headers={"x-result": "reply"})
+        assert harness.progress(job) is None
+        assert list(harness.items(job)) == list(range(200))
+        assert harness.result(job).value == 200
+
+        failing = harness.enqueue("t.count", {"n": 3, "action": "fail", "at": 1})
+        items = harness.items(failing)
+        assert next(items) == 0
+        with pytest.raises(JobFailedError, match="no good"):
+            next(items)

@@ -202,14 +202,17 @@ def test_what_the_broker_refuses_is_published_again_in_order_with_what_came_afte
     assert (bench.settled, bench.sent) == (1, 5)
 
 
-def test_what_was_refused_is_given_up_when_the_job_will_be_handed_out_again(bench: Bench) -> None:
+def test_what_was_refused_is_given_up_when_the_job_has_ended_and_will_be_handed_out_again(bench: Bench) -> None:
     delivery = bench.desk.delivery(**REPLY)
     bench.items(delivery, range(1))
     bench.published[0].done(Confirm.REFUSED)
-    bench.end(delivery)
     bench.desk.channel.open = False
     bench.elapse()
-    assert (bench.seqs, bench.granted, bench.settled) == ([0], [None], 1)
+    assert bench.seqs == [0, 0]
+    bench.published[1].done(Confirm.REFUSED)
+    bench.end(delivery)
+    bench.elapse()
+    assert (bench.seqs, bench.granted, bench.settled) == ([0, 0], [None], 1)
 
 
 def test_a_job_that_waits_for_credit_learns_by_its_last_item_that_the_requester_is_gone(bench: Bench) -> None:

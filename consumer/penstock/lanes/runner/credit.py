@@ -104,6 +104,11 @@ class ThreadCredit(Credit):
         super().__init__()
         self._changed = threading.Condition()
 
+    def close(self, number: int) -> None:
+        """See Credit.close."""
+        with self._changed:  # not between the look and the write of a grant, which would stay
+            super().close(number)
+
     def grant(self, number: int, upto: int | None) -> None:
         """See Credit.grant."""
         with self._changed:

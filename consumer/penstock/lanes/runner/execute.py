@@ -149,16 +149,17 @@ class Attempt:
             fence=mirrors.fence,
             deadline_ms=self.job.deadline,
             meta=self.job.meta,
-            stop_asked=self._stop_asked,
-            tell=self._tell,
+            of=self,
         )
         self.tries += 1
         return job
 
-    def _stop_asked(self) -> bool:
+    def stop_asked(self) -> bool:
+        """See domain/context."""
         return self.stop.asked
 
-    def _tell(self, fraction: float, text: str) -> None:
+    def tell(self, fraction: float, text: str) -> None:
+        """See domain/context; what a thread says that outlives its job is for nobody."""
         outlet = self.outlet
         if outlet is not None and self.ended is None:
             self.tells = True

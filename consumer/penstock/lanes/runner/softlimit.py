@@ -21,11 +21,12 @@ class SoftLimit:
         seconds: None: there is no limit.
     """
 
+    _holding = False
+    _missed = False
+
     def __init__(self, seconds: float | None) -> None:
         self._seconds = seconds
         self._armed = False
-        self._holding = False
-        self._missed = False
         self._before: Any = None
 
     def __enter__(self) -> None:
