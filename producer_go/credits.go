@@ -84,7 +84,8 @@ func (c *credits) run(of start) {
 		err := c.publish(ctx, func(context.Context, int) (confirm.Message, error) { return c.message(*credit), nil })
 		cancel()
 		if errors.Is(err, ErrDenied) || errors.Is(err, ErrTopology) {
-			failed(fmt.Errorf("items need write permission to the exchange %s, by which their worker is told to send more: %w", c.exchange, err))
+			const text = "items need write permission to the exchange %s, by which their worker is told to send more: %w"
+			failed(fmt.Errorf(text, c.exchange, err))
 		}
 	}
 }

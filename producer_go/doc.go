@@ -46,8 +46,17 @@
 // [Stored] result is kept in Redis for a day, where any process finds it by the job's ID with
 // [Client.Result]; while Redis cannot be reached Wait asks again, until its context ends.
 //
+// # Items and progress
+//
+// A task may yield items while it runs, and say how far it is. [Handle.Stream] is a loop over the items,
+// [Handle.Progress] one over the newest progress, and Wait still returns the result. In mode Reply the task runs at
+// most 64 items ahead of the loop, so a slow caller slows it down; stored items wait in Redis, where
+// [Client.Stream] finds them from any process. A job that begins anew yields its items again from the first, and
+// the loop says so with [ErrRestarted].
+//
 // # Memory
 //
 // A job whose reply is awaited takes an entry in the client until the reply has come, or the garbage
-// collector has found that nobody holds the [Handle] any more. Handles may be dropped.
+// collector has found that nobody holds the [Handle] any more. Handles may be dropped. Of the items of a job at most 64
+// that nobody has taken are kept.
 package penstock

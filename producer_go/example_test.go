@@ -61,6 +61,50 @@ func ExampleHandle_Wait() {
 	_ = describe
 }
 
+// The items of a task are read as they come, and its result after them.
+func ExampleHandle_Stream() {
+	type hit struct {
+		Line int    `msgpack:"line"`
+		Text string `msgpack:"text"`
+	}
+	grep := func(ctx context.Context, client *penstock.Client, pattern string) (hits []hit, err error) {
+		handle, err := client.Enqueue(ctx, penstock.Job{Task: "logs.grep", Args: map[string]any{"pattern": pattern}})
+		if err != nil {
+			return nil, err
+		}
+		for item, err := range handle.Stream(ctx) {
+			if errors.Is(err, penstock.ErrRestarted) {
+				hits = nil // what came so far is void, and comes again
+				continue
+			}
+			if err != nil {
+				return nil, err
+			}
+			var h hit
+			if err := item.Decode(&h); err != nil {
+				return nil, err
+			}
+			hits = append(hits, h)
+		}
+		return hits, nil
+	}
+	_ = grep
+}
+
+// How far a job is, for a bar on the screen.
+func ExampleHandle_Progress() {
+	show := func(ctx context.Context, handle *penstock.Handle) error {
+		for p, err := range handle.Progress(ctx) {
+			if err != nil {
+				return err
+			}
+			fmt.Printf("%3.0f %% %s\n", 100*p.Fraction, p.Text)
+		}
+		return handle.Wait(ctx, nil)
+	}
+	_ = show
+}
+
 // A stored result is fetched by any process that knows the job's ID.
 func ExampleClient_Result() {
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)

@@ -23,6 +23,9 @@ func (i Item) Index() int { return i.index }
 // Decode decodes the item into what out points to, as [Handle.Wait] does with a result; a nil out drops it. The error is
 // [ErrResultType] when the item does not fit.
 func (i Item) Decode(out any) error {
+	if i.value == nil {
+		return fmt.Errorf("%w: this is the zero Item, which comes beside an error", ErrResultType)
+	}
 	if err := i.value.Decode(out); err != nil {
 		return misfit(fmt.Sprintf("job %s: item %d", i.jobID, i.index), out, err)
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 	"testing"
 
 	penstock "github.com/penstock-mq/penstock/producer_go"
@@ -47,5 +48,44 @@ func TestADistanceThatCannotBeComputedIsUnknown(t *testing.T) {
 
 	if text, err := distance(t.Context(), double.Client, 3, 4); text != "unknown" || err != nil {
 		t.Fatalf("got %q, %v", text, err)
+	}
+}
+
+// firstWords is the code under test: it reads items until it has enough.
+func firstWords(ctx context.Context, client *penstock.Client, n int) (words []string, err error) {
+	handle, err := client.Enqueue(ctx, penstock.Job{Task: "text.words"})
+	if err != nil {
+		return nil, err
+	}
+	for item, err := range handle.Stream(ctx) {
+		if err != nil {
+			return nil, err
+		}
+		var word string
+		if err := item.Decode(&word); err != nil {
+			return nil, err
+		}
+		if words = append(words, word); len(words) == n {
+			break
+		}
+	}
+	return words, nil
+}
+
+func TestTheFirstWordsAreEnough(t *testing.T) {
+	t.Parallel()
+	double := penstocktest.New(t)
+	penstocktest.Handle(double, "text.words", func(ctx context.Context, _ struct{}) (int, error) {
+		words := []string{"penstock", "turbine", "reservoir"}
+		for _, word := range words {
+			if err := penstocktest.Yield(ctx, word); err != nil {
+				return 0, err
+			}
+		}
+		return len(words), nil
+	})
+
+	if words, err := firstWords(t.Context(), double.Client, 2); err != nil || !slices.Equal(words, []string{"penstock", "turbine"}) {
+		t.Fatalf("got %v, %v", words, err)
 	}
 }

@@ -71,7 +71,7 @@ func (d *Double) Results() penstock.ResultStore { return &d.broker.Store }
 
 // Handle runs the jobs of a task with f, each in a goroutine of its own, and makes the task's queue. Args is
 // what the arguments are decoded into: a struct, or map[string]any. The context of f has the job's deadline,
-// and [JobOf] tells the job.
+// and [JobOf] tells the job. With it f may call [Yield] and [Report].
 //
 // An error that is a [*penstock.RemoteError] arrives as it is, without a code as TASK_ERROR; any other error
 // as a TASK_ERROR with its text. Jobs are tried once; see [Double.Retry].

@@ -187,3 +187,49 @@ func TestADetailThatCannotTravelFailsTheTest(t *testing.T) {
 		t.Fatalf("the test heard %q", r.errors)
 	}
 }
+
+func TestAnItemThatCannotTravelFailsTheJob(t *testing.T) {
+	t.Parallel()
+	double := penstocktest.New(t)
+	penstocktest.Handle(double, "q.f", func(ctx context.Context, _ struct{}) (any, error) {
+		return nil, penstocktest.Yield(ctx, make(chan int))
+	})
+	handle, err := double.Client.Enqueue(t.Context(), penstock.Job{Task: "q.f"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := handle.Wait(t.Context(), nil); !errors.Is(err, &penstock.RemoteError{Code: penstock.CodeResultInvalid}) {
+		t.Fatalf("got %v", err)
+	}
+}
+
+func TestProgressIsCutToWhatCanTravel(t *testing.T) {
+	t.Parallel()
+	double := penstocktest.New(t)
+	penstocktest.Handle(double, "q.f", func(ctx context.Context, _ struct{}) (any, error) {
+		penstocktest.Report(ctx, penstock.Progress{Fraction: 7, Text: strings.Repeat("ü", 200)})
+		return nil, nil
+	})
+	handle, err := double.Client.Enqueue(t.Context(), penstock.Job{Task: "q.f"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var last penstock.Progress
+	for p, err := range handle.Progress(t.Context()) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		last = p
+	}
+	if last.Fraction != 1 || last.Text != strings.Repeat("ü", 128) {
+		t.Fatalf("got %+v", last)
+	}
+}
+
+func TestOutsideOfAHandlerNothingIsYielded(t *testing.T) {
+	t.Parallel()
+	if penstocktest.Yield(t.Context(), 1) == nil {
+		t.Fatal("to whom?")
+	}
+	penstocktest.Report(t.Context(), penstock.Progress{})
+}

@@ -9,25 +9,28 @@ import (
 	penstock "github.com/penstock-mq/penstock/producer_go"
 )
 
-// enqueue hands one job in and prints its ID or, with --wait, its result.
+// enqueue hands one job in and prints its ID or, with --stream, its items or, with --wait, its result; with both, the
+// result last.
 func enqueue(ctx context.Context, env environment) error {
 	c := newCommon(env, "enqueue TASK [options]")
 	c.set.StringVar(&c.url, "url", "", "`URL` of RabbitMQ (default $PENSTOCK_AMQP_URL)")
 	args := c.set.String("args", "{}", "the arguments, a `JSON` object; {\"$bin\": \"<base64>\"} stands for bytes")
 	wait := c.set.Bool("wait", false, "wait for the result and print it; the job must end within the timeout")
+	items := c.set.Bool("stream", false, "print the task's items as they come, one on a line; the job must end within the timeout")
 	stored := c.set.Bool("stored", false, "keep the result in Redis")
 	id := c.set.String("id", "", "`ID` of a job that is repeated because its outcome is not known (default a new one)")
 	task, err := c.parse("TASK")
 	if err != nil {
 		return err
 	}
-	job := penstock.Job{Task: task, ID: *id, Result: mode(*wait, *stored), NoDeadline: !*wait}
+	stays := *wait || *items
+	job := penstock.Job{Task: task, ID: *id, Result: mode(stays, *stored), NoDeadline: !stays}
 	if job.Args, err = parseObject(*args); err != nil {
 		return err
 	}
 	ctx, cancel := context.WithTimeout(ctx, c.timeout)
 	defer cancel()
-	client, release, err := c.open(ctx, *wait && *stored)
+	client, release, err := c.open(ctx, stays && *stored)
 	if err != nil {
 		return err
 	}
@@ -36,9 +39,14 @@ func enqueue(ctx context.Context, env environment) error {
 	if err != nil {
 		return err
 	}
-	if !*wait {
+	if !stays {
 		fmt.Fprintln(env.stdout, handle.ID())
 		return nil
+	}
+	if *items {
+		if err := stream(ctx, env, handle); err != nil || !*wait {
+			return err
+		}
 	}
 	var value any
 	if err := handle.Wait(ctx, &value); err != nil {

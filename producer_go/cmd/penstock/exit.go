@@ -31,6 +31,8 @@ var exits = []struct {
 	{penstock.ErrOptions, "USAGE", wire.ExitUsage},
 	{penstock.ErrRefused, "TEMPFAIL", wire.ExitTempfail},
 	{penstock.ErrReplyLost, "TEMPFAIL", wire.ExitTempfail},
+	{penstock.ErrItemsLost, "TEMPFAIL", wire.ExitTempfail},
+	{penstock.ErrRestarted, "TEMPFAIL", wire.ExitTempfail},
 	{penstock.ErrUnavailable, "UNAVAILABLE", wire.ExitUnavailable},
 	{penstock.ErrNoResult, "TEMPFAIL", wire.ExitTempfail},
 }

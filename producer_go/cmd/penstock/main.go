@@ -23,7 +23,7 @@ import (
 )
 
 const usage = `usage:
-  penstock enqueue TASK [--args JSON] [--wait] [--stored] [--id ID] [--timeout 30s]
+  penstock enqueue TASK [--args JSON] [--stream] [--wait] [--stored] [--id ID] [--timeout 30s]
   penstock result ID [--timeout 30s]
 
 penstock COMMAND --help shows all options.

@@ -49,6 +49,32 @@ func TestEnqueueWaitsAndPrintsTheResult(t *testing.T) {
 	}
 }
 
+func TestItemsArePrintedOneOnALine(t *testing.T) {
+	t.Parallel()
+	b := brokertest.New(t)
+	b.Serve(b.Queue("q", nil), nil, func(job *wire.Job, d amqp.Delivery) []byte {
+		items := []string{"\x01", "\x81\xa1x\x02"}
+		for i, item := range items {
+			b.SendItem(d, wire.Place{Worker: "w", Fence: 1, Seq: int64(i)}, []byte(item))
+		}
+		n := int64(len(items))
+		if job.Task == "q.short" {
+			n++
+		}
+		return brokertest.ResultOf(b, job, &wire.Result{Items: &n, Value: "end"})
+	})
+	for line, want := range map[string]string{"--stream": "1\n{\"x\":2}", "--stream --wait": "1\n{\"x\":2}\n\"end\""} {
+		args := append([]string{"enqueue", "q.f", "--namespace", b.Namespace}, strings.Fields(line)...)
+		if out, stderr, status := call(b.URL, "", args...); out != want || stderr != "" || status != wire.ExitOk {
+			t.Errorf("%s: got %d\n%s\n%s", line, status, out, stderr)
+		}
+	}
+	_, stderr, status := call(b.URL, "", "enqueue", "q.short", "--stream", "--namespace", b.Namespace)
+	if status != wire.ExitTempfail || !strings.Contains(stderr, "items were lost") {
+		t.Errorf("one is missing: %d %s", status, stderr)
+	}
+}
+
 func TestAStoredResultIsFetchedByItsID(t *testing.T) {
 	t.Parallel()
 	b := brokertest.New(t)

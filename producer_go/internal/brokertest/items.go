@@ -60,7 +60,8 @@ func (s *Items) Report(replyTo, jobID string, fence int64, body []byte) {
 
 // Forget removes the items of a job, as time does.
 func (s *Items) Forget(jobID string) {
-	s.broker.must(s.client.Del(context.Background(), wire.Fill(wire.ItemsKey, "namespace", s.broker.Namespace, "job_id", jobID)).Err())
+	key := wire.Fill(wire.ItemsKey, "namespace", s.broker.Namespace, "job_id", jobID)
+	s.broker.must(s.client.Del(context.Background(), key).Err())
 }
 
 // pipeline writes, and tells who waits.

@@ -217,7 +217,8 @@ func (b *Broker) run(d *delivery) {
 	}
 	if body == nil {
 		var err error
-		if body, err = wire.EncodeResult(b.Tasks.Run(b.ctx, d.Job, d.arrived, maxResult(d.Headers), b.outlet(d)), wire.HardMaxBlobBytes); err != nil {
+		result := b.Tasks.Run(b.ctx, d.Job, d.arrived, maxResult(d.Headers), b.outlet(d))
+		if body, err = wire.EncodeResult(result, wire.HardMaxBlobBytes); err != nil {
 			return // only details that cannot travel, which penstocktest does not let pass
 		}
 	}

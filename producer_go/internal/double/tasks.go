@@ -142,7 +142,9 @@ func (r *run) attempt(ctx context.Context, h Handler) (wire.Raw, *wire.Failure) 
 	r.attempts++
 	r.started = time.Now()
 	defer func() { r.ran += time.Since(r.started) }()
-	a := &attempt{tasks: r.tasks, outlet: r.outlet, jobID: r.job.ID, fence: r.tasks.credits.begin(r.job.ID)}
+	a := &attempt{
+		tasks: r.tasks, outlet: r.outlet, jobID: r.job.ID, fence: r.tasks.credits.begin(r.job.ID),
+	}
 	defer r.tasks.credits.end(a.jobID, a.fence)
 	value, failure := h(context.WithValue(ctx, attemptKey{}, a), r.job, r.attempts)
 	r.yields, r.yielded = r.yields || a.yielded > 0, a.yielded

@@ -50,15 +50,3 @@ func CreditOf(headers map[string]any) (c Credit, ok bool) {
 func (c Credit) Headers() map[string]any {
 	return map[string]any{HeaderJob: c.JobID, HeaderWorker: c.Worker, HeaderFence: c.Fence, HeaderCredit: c.Items}
 }
-
-// Progress is the body progress.v1.
-type Progress struct {
-	Fraction float64
-	Text     string
-}
-
-// DecodeProgress reads a progress; ok is false when it is none, and is to be ignored.
-func DecodeProgress(body []byte) (p Progress, ok bool) {
-	err := Unmarshal(body, MaxBodyBytes, &p)
-	return p, err == nil && p.Fraction >= 0 && p.Fraction <= 1
-}

@@ -81,3 +81,15 @@ func AppendItem(log []byte, fence int64, item []byte) []byte {
 	}
 	return append(binary.BigEndian.AppendUint32(log, uint32(len(item))), item...)
 }
+
+// Progress is the body progress.v1.
+type Progress struct {
+	Fraction float64
+	Text     string
+}
+
+// DecodeProgress reads a progress; ok is false when it is none, and is to be ignored.
+func DecodeProgress(body []byte) (p Progress, ok bool) {
+	err := Unmarshal(body, MaxBodyBytes, &p)
+	return p, err == nil && p.Fraction >= 0 && p.Fraction <= 1
+}
