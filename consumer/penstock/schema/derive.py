@@ -7,13 +7,14 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from typing import Any, TypeVar
 
+from penstock.domain.binding import yields
 from penstock.errors import ContractError
 from penstock.schema import annotations as hints
 from penstock.schema.annotations import UnreadableError
 from penstock.schema.hints import HintReader
 from penstock.schema.model import Contract, Object, Property, Ref, Type, task_words
 from penstock.schema.reader import read
-from penstock.schema.streams import UnsaidError, yielded, yields
+from penstock.schema.streams import UnsaidError, yielded
 from penstock.schema.writer import text
 
 T = TypeVar("T")

@@ -42,11 +42,6 @@ class UnsaidError(Exception):
     """The annotation does not say what is yielded; the text says why, and what to write instead."""
 
 
-def yields(function: Callable[..., Any]) -> bool:
-    """Whether calling it gives items, one after the other."""
-    return inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function)
-
-
 def yielded(function: Callable[..., Any], annotation: Any) -> Yielded:
     """What a function that yields says by its return annotation.
 
