@@ -150,6 +150,8 @@ def test_the_next_start_after_a_killed_worker_yields_everything_anew(
     key = f"{producer.topology.namespace}:items:{{{job_id}}}"
     if mode == "stored":
         until(lambda: len(list(items_of(store.get(key) or b""))) == 10, "ten items are stored")
+    else:
+        producer.told(job_id, 10)
 
     # When its worker is killed, and another one comes
     worker.signal(signal.SIGKILL)
