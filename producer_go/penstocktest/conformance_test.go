@@ -312,7 +312,8 @@ func (s *suite) unknown() {
 	ctx, cancel := context.WithCancel(s.ctx)
 	defer cancel()
 	var err error
-	s.loseConfirms(func() { _, err = s.client().Enqueue(ctx, penstock.Job{Task: "q.f"}) }, cancel)
+	job := penstock.Job{Task: "q.f", Result: penstock.NoResult} // a reply would tell that it was accepted
+	s.loseConfirms(func() { _, err = s.client().Enqueue(ctx, job) }, cancel)
 	s.mustBe(err, penstock.ErrUnknown, context.Canceled)
 	var failed *penstock.EnqueueError
 	if !errors.As(err, &failed) || !wire.ValidJobID(failed.JobID) {

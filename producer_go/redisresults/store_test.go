@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net/url"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -68,6 +69,32 @@ func TestGetReturnsWhatIsStored(t *testing.T) {
 	if body, err := store.Get(ctx, key); string(body) != "\x00\xff" || err != nil {
 		t.Fatalf("got %x, %v", body, err)
 	}
+}
+
+func TestARangeComesWithTheHeadOfTheSameValue(t *testing.T) {
+	t.Parallel()
+	client, store := admin(t), open(t, brokertest.Env(t, "PENSTOCK_REDIS_URL"))
+	ctx, key := within(t, 10*time.Second), "test:"+wire.NewID()
+
+	if head, part, err := store.GetRange(ctx, key, 8, 8, 100); len(head) > 0 || len(part) > 0 || err != nil {
+		t.Fatalf("nothing is there: %q %q, %v", head, part, err)
+	}
+	values := []string{strings.Repeat("a", 40), strings.Repeat("b", 40)}
+	var writer sync.WaitGroup
+	writer.Go(func() {
+		for i := range 500 {
+			if err := client.Set(ctx, key, values[i%2], time.Minute).Err(); err != nil {
+				t.Error(err)
+			}
+		}
+	})
+	for range 500 {
+		head, part, err := store.GetRange(ctx, key, 8, 30, 100)
+		if err != nil || len(part) > 0 && (len(head) != 8 || len(part) != 10 || head[0] != part[0]) {
+			t.Fatalf("got %q %q, %v", head, part, err)
+		}
+	}
+	writer.Wait()
 }
 
 func TestAWrongPasswordIsDenied(t *testing.T) {
