@@ -116,8 +116,9 @@ _MEANS: Final[Mapping[Rule, tuple[str, str]]] = {
         "",
         (
             "every Go caller that was built before waits for the result and takes no items: they are dropped, or, by a "
-            f"client that knows no items, the task stops once it has yielded {STREAM_WINDOW} and runs into its timeout; "
-            "Go code does not compile once its client is generated anew, for the call gives the items then and no result"
+            f"client that knows no items, the task stops once it has yielded {STREAM_WINDOW} and runs into its "
+            "timeout; Go code does not compile once its client is generated anew, for the call gives the items then "
+            "and no result"
         ),
     ),
     Rule.ITEMS_REMOVED: (
