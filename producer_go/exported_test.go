@@ -17,9 +17,9 @@ func TestThePublicNames(t *testing.T) {
 	for folder, list := range map[string]string{
 		".": `BlobStore CancelError Client Code* EnqueueError Err* FetchResult Handle InvalidJobError Item ItemStore Job NoResult Open Options
 			Progress RemoteError Reply ReplyAndStored ResultMode ResultStore Spent Stats Stored`,
-		"penstocktest": `Double Handle HandleTask Job JobOf New Report URL Yield`,
+		"penstocktest": `Double Handle HandleStream HandleTask Job JobOf New Report URL Yield`,
 		"redisresults": `New Store`,
-		"typed":        `Array ArrayBounds Codec Decode DecodeArray Decoder Encoder Fail Finite Handle InvalidError IsDate IsDecimal IsTime IsUUID Keys Matrix None NoneCodec Number Options Runes Task TupleOf Vector`,
+		"typed":        `Array ArrayBounds Codec Decode DecodeArray Decoder Encoder Fail Finite Handle InvalidError IsDate IsDecimal IsTime IsUUID Keys Matrix None NoneCodec Number Options Runes StreamHandle StreamTask Task TupleOf Vector`,
 	} {
 		want := strings.Fields(list)
 		if got := exported(t, folder); !slices.Equal(got, want) {

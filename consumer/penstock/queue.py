@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Final, ParamSpec, TypeVar, overload
 
 from penstock.domain.batch import Batch
-from penstock.domain.binding import AnyNames, Binding
+from penstock.domain.binding import AnyNames, Binding, yields
 from penstock.domain.command import Command, CommandFailedError
 from penstock.domain.lane import Async, Commands, LaneSpec, Processes, Serial, Threads
 from penstock.domain.retry import NO_RETRY, Retry
@@ -280,7 +280,7 @@ class Queue:
             raise DeclarationError(f"{full}: its contract has its name, {full}, not {contract}")
         _check_raises(full, raises or {})
         policy = retry or NO_RETRY
-        streams = _yields(function)
+        streams = yields(function)
         if streams and policy.in_slot:
             text = "what yields items is not tried again in its slot; take Retry without in_slot"
             raise DeclarationError(f"{full}: {text}")
@@ -318,7 +318,7 @@ class Queue:
             ),
             (inspect.iscoroutinefunction(function), "a batch is called as a plain function, and this one is async"),
             (
-                _yields(function) or _yields(getattr(batch, "of", None)),
+                yields(function) or yields(getattr(batch, "of", None)),
                 "a batch returns a result for each job and yields no items",
             ),
             (
@@ -367,10 +367,6 @@ class Queue:
 
 def _is_async(function: object) -> bool:
     return inspect.iscoroutinefunction(function) or inspect.isasyncgenfunction(function)
-
-
-def _yields(function: object) -> bool:
-    return inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function)
 
 
 def _binding_of(batch: Batch, full: str) -> Binding:

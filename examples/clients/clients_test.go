@@ -246,6 +246,76 @@ func TestFrames(t *testing.T) {
 	}
 }
 
+func TestATableIsReadPieceByPiece(t *testing.T) {
+	ctx, client := open(t)
+	args := frames.ReadArgs{Table: frames.ReadArgsTableBreastCancer}
+	rows := 0
+	for piece, err := range frames.Read(ctx, client, args) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		if rows == 0 {
+			near(t, "the first radius", piece.Points.Data[0], 17.99, 1e-12)
+		}
+		if piece.First != int64(rows) || piece.Points.Shape[1] != 30 {
+			t.Fatalf("after %d rows came %v from row %d", rows, piece.Points.Shape, piece.First)
+		}
+		rows += len(piece.Labels.Data)
+	}
+	if rows != 569 {
+		t.Errorf("%d of 569 rows came", rows)
+	}
+
+	// One row each: more than the worker may send ahead of us.
+	args.Rows = new(int64(1))
+	handle := must[*typed.StreamHandle[frames.Piece, frames.Whole]](t)(frames.EnqueueRead(ctx, client, args, nil))
+	benign := 0
+	for piece, err := range handle.Stream(ctx) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		benign += int(piece.Labels.Data[0])
+	}
+	whole := must[frames.Whole](t)(handle.Wait(ctx))
+	if benign != 357 || whole.Rows != 569 || len(whole.Means) != 30 {
+		t.Errorf("%d of %d rows are benign, %d columns", benign, whole.Rows, len(whole.Means))
+	}
+	near(t, "the mean radius", whole.Means[0], 14.1273, 1e-4)
+}
+
+func TestTheItemsOfAStoredJobAreThereForAnyProcess(t *testing.T) {
+	store, err := redisresults.New(os.Getenv("PENSTOCK_REDIS_URL"))
+	if err != nil {
+		t.Skip(err)
+	}
+	defer store.Close()
+	withStore := func(o *penstock.Options) { o.Results = store }
+	ctx, client := open(t, withStore)
+	args := frames.ReadArgs{Table: frames.ReadArgsTableIris, Rows: new(int64(50))}
+	handle := must[*typed.StreamHandle[frames.Piece, frames.Whole]](t)(
+		frames.EnqueueRead(ctx, client, args, &typed.Options{Result: penstock.Stored}),
+	)
+	whole := must[frames.Whole](t)(handle.Wait(ctx))
+
+	_, other := open(t, withStore)
+	var species []int64
+	for piece, err := range frames.ReadTask.StoredItems(ctx, other, handle.ID()) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		species = append(species, piece.Labels.Data[0])
+	}
+	var last penstock.Progress
+	for last, err = range other.Progress(ctx, handle.ID()) {
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	if !slices.Equal(species, []int64{0, 1, 2}) || whole.Rows != 150 || last.Text != "150 of 150 rows" {
+		t.Errorf("got %v of %d rows, %v", species, whole.Rows, last)
+	}
+}
+
 func TestTexts(t *testing.T) {
 	ctx, client := open(t)
 	words := must[[]string](t)(texts.CloseMatches(ctx, client, texts.CloseMatchesArgs{

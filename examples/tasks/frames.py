@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Generator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Annotated, Literal
 
+import numpy as np
 import pandas as pd
+import sklearn.datasets
+from numpy.typing import NDArray
 
-from penstock import Limits, Processes, Queue
+from penstock import Limits, Processes, Queue, current_job
 
 frames = Queue("frames", lane=Processes(2))
 
@@ -66,3 +71,52 @@ def resample(
     )
     means = series.sort_index().resample({"hour": "h", "day": "D"}[every]).mean()
     return [Reading(at, None if pd.isna(value) else value) for at, value in means.items()]
+
+
+@dataclass(frozen=True)
+class Piece:
+    """Some rows of a table, one after the other.
+
+    Attributes:
+        first: Number of the first of them, from 0.
+        points: A row each.
+        labels: The class of each row.
+    """
+
+    first: int
+    points: NDArray[np.float64]
+    labels: NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Whole:
+    """What a table was like.
+
+    Attributes:
+        rows: How many there were.
+        means: The mean of each column.
+    """
+
+    rows: int
+    means: list[float]
+
+
+@frames.task(contract="frames.read")
+def read(
+    table: Literal["breast_cancer", "iris", "wine_data"], rows: Annotated[int, Limits(ge=1, le=10_000)] = 100
+) -> Generator[Piece, None, Whole]:
+    """Read a table that scikit-learn brings along, piece by piece; memory has room for one of them.
+
+    Args:
+        table: Its name.
+        rows: How many rows make a piece.
+    """
+    done, sums = 0, np.zeros(1)
+    with (Path(sklearn.datasets.__file__).parent / "data" / f"{table}.csv").open() as file:
+        size = int(file.readline().partition(",")[0])
+        for piece in pd.read_csv(file, header=None, chunksize=rows):
+            points = piece.iloc[:, :-1].to_numpy(float)
+            yield Piece(done, points, piece.iloc[:, -1].to_numpy("int64"))
+            done, sums = done + len(piece), sums + points.sum(axis=0)
+            current_job().progress(done / size, f"{done} of {size} rows")
+    return Whole(done, list(sums / done))

@@ -27,7 +27,6 @@ import (
 	"github.com/penstock-mq/penstock/producer_go/internal/backend"
 	"github.com/penstock-mq/penstock/producer_go/internal/double"
 	"github.com/penstock-mq/penstock/producer_go/internal/wire"
-	"github.com/penstock-mq/penstock/producer_go/typed"
 )
 
 // Double stands in for RabbitMQ, Redis and the workers. It is safe for concurrent use.
@@ -92,37 +91,6 @@ func Handle[Args, Value any](d *Double, task string, f func(ctx context.Context,
 		}
 		return value, nil
 	})
-}
-
-// HandleTask is Handle for a task of a generated client: arguments and results pass its contract. Generated
-// fakes call it.
-func HandleTask[A, R any](d *Double, task *typed.Task[A, R], f func(ctx context.Context, args A) (R, error)) {
-	d.t.Helper()
-	d.broker.Handle(task.Name, func(ctx context.Context, job *wire.Job, attempt int) (any, *wire.Failure) {
-		if job.Version != int64(task.Version) {
-			text := fmt.Sprintf("%s: version %d was asked for, this fake has version %d", task.Name, job.Version, task.Version)
-			return nil, &wire.Failure{Code: penstock.CodeUnsupportedTaskVersion, Message: text}
-		}
-		args, invalid := task.Args.Read(job.Args.(wire.Raw))
-		if invalid != nil {
-			return nil, invalidFailure(penstock.CodeInvalidArgs, task.Name, invalid)
-		}
-		value, err := f(context.WithValue(ctx, jobKey{}, newJob(job, nil, attempt)), args)
-		if err != nil {
-			return nil, d.failure(task.Name, err)
-		}
-		if invalid := task.Result.Validate(&value); invalid != nil {
-			return nil, invalidFailure(penstock.CodeResultInvalid, task.Name, invalid.In("result"))
-		}
-		return task.Result.Value(&value), nil
-	})
-}
-
-func invalidFailure(code, task string, e *typed.InvalidError) *wire.Failure {
-	return &wire.Failure{
-		Code: code, Message: fmt.Sprintf("%s: %v", task, e),
-		Details: map[string]any{"path": e.Path, "rule": e.Rule, "kind": e.Kind},
-	}
 }
 
 // failure is how an error travels. What cannot travel fails the test.

@@ -5,4 +5,10 @@
 //	if invalid := (*typed.InvalidError)(nil); errors.As(err, &invalid) {
 //		// invalid.Path and invalid.Rule say which argument breaks which rule; nothing was sent
 //	}
+//
+// The function of a task that yields is a loop over its items; its handle is a [StreamHandle].
+//
+//	for chunk, err := range stats.Read(ctx, client, stats.ReadArgs{Path: path}) {
+//		...
+//	}
 package typed

@@ -3,6 +3,7 @@ package typed
 import (
 	"context"
 	"fmt"
+	"iter"
 	"time"
 
 	penstock "github.com/penstock-mq/penstock/producer_go"
@@ -82,7 +83,7 @@ func (t *Task[A, R]) Enqueue(ctx context.Context, client *penstock.Client, args 
 
 // Stored returns the stored result of a job, as [penstock.Client.Result] does.
 func (t *Task[A, R]) Stored(ctx context.Context, client *penstock.Client, id string) (R, error) {
-	out := reads[R]{codec: t.Result}
+	out := reads[R]{codec: t.Result, root: "result"}
 	err := client.Result(ctx, id, &out)
 	return out.value, err
 }
@@ -122,9 +123,17 @@ func (h *Handle[R]) ID() string { return h.handle.ID() }
 // Wait returns the result when the job has ended. Errors are those of [penstock.Handle.Wait]; a result that
 // breaks the contract is a [penstock.ErrResultType].
 func (h *Handle[R]) Wait(ctx context.Context) (R, error) {
-	out := reads[R]{codec: h.result}
+	out := reads[R]{codec: h.result, root: "result"}
 	err := h.handle.Wait(ctx, &out)
 	return out.value, err
+}
+
+// Cancel tells the workers to cancel the job, as [penstock.Handle.Cancel] does.
+func (h *Handle[R]) Cancel(ctx context.Context) error { return h.handle.Cancel(ctx) }
+
+// Progress returns a loop over what the job says of its progress, as [penstock.Handle.Progress] does.
+func (h *Handle[R]) Progress(ctx context.Context) iter.Seq2[penstock.Progress, error] {
+	return h.handle.Progress(ctx)
 }
 
 // writes is a value that writes itself into a body.
@@ -135,14 +144,15 @@ type writes[T any] struct {
 
 func (w writes[T]) AppendTo(e *Encoder) { w.encode(w.value, e) }
 
-// reads is a value that reads itself from a result, whose unknown properties do not matter.
+// reads is a value that reads itself from a result or an item, whose unknown properties do not matter.
 type reads[T any] struct {
 	codec Codec[T]
+	root  string // what the path to its faults begins with
 	value T
 }
 
 func (r *reads[T]) DecodeFrom(d *Decoder) {
-	d.Property("result")
+	d.Property(r.root)
 	r.value = Decode(r.codec, d)
 	d.Leave()
 }

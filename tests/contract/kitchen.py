@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import enum
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Annotated, Literal, NotRequired, TypedDict
@@ -185,3 +186,54 @@ class Cooked:
 def something(validate: bool, func: str = "x") -> Cooked:
     """Have names that Go keeps for itself."""
     return Cooked(func, str(validate))
+
+
+@dataclass(frozen=True)
+class Course:
+    """A part of a meal.
+
+    Attributes:
+        name: What it is.
+        plate: What it is served on.
+    """
+
+    name: str
+    plate: Circle | Box
+    note: str | None = None
+
+
+@dataclass(frozen=True)
+class Bill:
+    """What a meal has cost."""
+
+    total: Decimal
+    courses: int
+
+
+@kitchen.task(raises={"EMPTY": EmptyError})
+def serve(names: list[str], plate: Circle | Box) -> Generator[Course, None, Bill]:
+    """Serve a meal, course after course.
+
+    Args:
+        names: The courses.
+        plate: What each is served on.
+    """
+    for name in names:
+        yield Course(name, plate)
+    return Bill(Decimal(len(names)) * 10, len(names))
+
+
+@kitchen.task
+def heat(start: float, steps: Annotated[int, Limits(ge=0, le=10000)] = 3) -> Iterator[Annotated[float, Limits(le=300)]]:
+    """Say how hot the oven is, step by step, and nothing in the end."""
+    for step in range(steps):
+        yield start + step
+
+
+@kitchen.task
+def stack(shapes: list[Circle | Box]) -> Generator[Circle | Box | None, None, dict[str, list[int]]]:
+    """Give the shapes back, and an empty place after each."""
+    for shape in shapes:
+        yield shape
+        yield None
+    return {"places": list(range(len(shapes)))}

@@ -12,7 +12,7 @@ import pytest
 
 from penstock.cli import main
 from penstock.contract.asyncapi import document, text
-from penstock.contract.envelope import ERROR, JOB_HEADERS, SCHEMAS
+from penstock.contract.envelope import ERROR, ITEM_HEADERS, JOB_HEADERS, SCHEMAS
 from penstock.wire import registry
 from tests.helpers import node
 from tests.helpers.worker import ROOT
@@ -57,9 +57,12 @@ def test_the_official_parser_finds_nothing_wrong_in_a_document_with_every_type()
     assert said["operations"] == [
         "kitchen.arrays.v1",
         "kitchen.everything.v1",
+        "kitchen.heat.v1",
         "kitchen.limits.v1",
         "kitchen.nothing.v1",
         "kitchen.nothing.v2",
+        "kitchen.serve.v1",
+        "kitchen.stack.v1",
         "kitchen.weather.v1",
     ]
     assert said["replies"] == len(said["operations"])
@@ -76,13 +79,15 @@ def test_a_document_without_contracts_is_valid_too() -> None:
     assert judged(document([]))["wrong"] == []
 
 
-@pytest.mark.parametrize("break_it", ["type", "reference", "reply"])
+@pytest.mark.parametrize("break_it", ["type", "reference", "reply", "item"])
 def test_the_parser_would_notice(break_it: str) -> None:
     broken = made()
     if break_it == "type":
         broken["components"]["schemas"]["kitchen.everything.v1.args.Box"]["properties"]["width"]["type"] = "numeric"
     elif break_it == "reference":
         del broken["components"]["schemas"]["kitchen.everything.v1.args.Box"]
+    elif break_it == "item":
+        del broken["components"]["messages"]["kitchen.heat.v1.item"]
     else:
         broken["operations"]["kitchen.limits.v1"]["reply"]["address"]["location"] = "the reply queue"
     assert judged(broken)["wrong"] != []
@@ -148,6 +153,24 @@ def test_a_result_is_a_value_or_an_error() -> None:
     pointer = "/components/messages/kitchen.everything.v1.result/payload"
     verdicts = judged(made(), [(pointer, RESULT | fields) for fields, _ in RESULTS])["valid"]
     assert verdicts == [ok for _, ok in RESULTS]
+
+
+def test_a_task_that_yields_answers_with_items_and_one_result() -> None:
+    # Given the operation of a task that yields, and that of one that does not
+    document = made()
+    yielding, plain = (document["operations"][f"kitchen.{name}.v1"] for name in ("serve", "limits"))
+
+    # Then only the first has an item among its replies, whose payload is the item itself
+    assert [each["$ref"].rpartition("/")[2] for each in yielding["reply"]["messages"]] == [
+        "kitchen.serve.v1",
+        "kitchen.serve.v1.item",
+    ]
+    assert len(plain["reply"]["messages"]) == 1
+    message = document["components"]["messages"]["kitchen.serve.v1.item"]
+    assert message["name"] == message["bindings"]["amqp"]["messageType"] == registry.TYPE_ITEM
+    pointer = "/components/messages/kitchen.serve.v1.item/payload"
+    course = {"name": "soup", "plate": BOX, "new": 1}
+    assert judged(document, [(pointer, course), (pointer, {"name": "soup"})])["valid"] == [True, False]
 
 
 def test_each_task_has_a_channel_for_all_its_versions() -> None:
@@ -221,7 +244,8 @@ def _bounds(schema: Mapping[str, Any]) -> Iterator[str]:
 
 def test_the_headers_are_in_the_registry() -> None:
     listed = {each["header"] for each in json.loads((ROOT / "contracts/registry/amqp.json").read_text())["headers"]}
-    assert SCHEMAS[JOB_HEADERS]["properties"].keys() <= listed
+    for headers in (JOB_HEADERS, ITEM_HEADERS):
+        assert SCHEMAS[headers]["properties"].keys() <= listed
 
 
 # ── the command ─────────────────────────────────────────────────────────────────────────────────────

@@ -32,14 +32,12 @@ LARGE_INTS: Final = {
 
 def refused(writer: Contract, reader: Contract, role: str) -> bool:
     """Whether there is a value of one contract that the other does not take, in this role."""
-    written = writer.arguments if role == "arguments" else writer.defs[writer.result]
-    taken = reader.arguments if role == "arguments" else reader.defs[reader.result]
-    assert isinstance(taken, Object)
+    written, taken = (_in_role(each, role) for each in (writer, reader))
     take = Decoders(reader).object(taken, {}, lambda made: made)
     known = {of.name for of in taken.properties}
     for seed in range(SAMPLES):
         value = decode(encode(Sampler(writer, seed).value(written)))
-        if role == "result":  # whose readers ignore what they do not know
+        if role != "arguments":  # readers of the others ignore what they do not know
             value = {name: item for name, item in value.items() if name in known}
         try:
             take(value)
@@ -48,19 +46,28 @@ def refused(writer: Contract, reader: Contract, role: str) -> bool:
     return False
 
 
-@pytest.mark.parametrize("role", ["arguments", "result"])
+def _in_role(contract: Contract, role: str) -> Object:
+    """The type that has this role."""
+    name = {"arguments": contract.args, "result": contract.result, "items": contract.items}[role]
+    assert name is not None
+    found = contract.defs[name]
+    assert isinstance(found, Object)
+    return found
+
+
+@pytest.mark.parametrize("role", ["arguments", "result", "items"])
 @pytest.mark.parametrize("change", CHANGES, ids=[change[0] for change in CHANGES])
 def test_a_change_breaks_a_value_just_when_the_table_says_so(
     change: tuple[str, Any, Any, bool, bool, str], role: str
 ) -> None:
-    # Given a contract before and after a change: arguments are written by the old side, results by the new one
+    # Given a contract before and after a change: arguments are written by the old side, the rest by the new one
     name, before, after, in_arguments, in_result, _ = change
-    old, new = with_part(role, _read_openly(before) if role == "result" else before), with_part(role, after)
+    old, new = with_part(role, before if role == "arguments" else _read_openly(before)), with_part(role, after)
     writer, reader = (old, new) if role == "arguments" else (new, old)
 
     # When the other side reads values of every kind, then one is refused just when the change breaks
     breaks = in_arguments if role == "arguments" else in_result
-    case = (name, role)
+    case = (name, "arguments" if role == "arguments" else "result")
     assert refused(writer, reader, role) is ((breaks and case not in UNSEEN) or case in LARGE_INTS)
 
 

@@ -80,7 +80,7 @@ def test_a_file_of_vectors_keeps_the_schema(path: Path) -> None:
     for vector in content["vectors"]:
         kind = kind_of(vector)
         assert fits({"$ref": f"#/$defs/{kind}"}, vector), vector["name"]
-        assert path.stem.rpartition("_")[2] in (kind, "arguments", f"{kind}s"), vector["name"]
+        assert path.stem.rpartition("_")[2] in (kind, "arguments", "items", f"{kind}s"), vector["name"]
     assert fits(SCHEMA, content)
 
 
@@ -111,6 +111,7 @@ def test_all_files_are_there_and_none_is_unknown() -> None:
         "profile/valid",
         "routing/names",
         "tasks/arguments",
+        "tasks/items",
     }
 
 

@@ -12,7 +12,7 @@ from typing import NamedTuple
 from tests.helpers.go import build
 
 #: Selectors of what is no task: any value, a job.v1, a result.v1, the document of a contract.
-PROFILE, JOB, RESULT, DOCUMENT = 12, 13, 14, 15
+PROFILE, JOB, RESULT, DOCUMENT = 21, 22, 23, 24
 #: So many bodies are on their way at once; more could fill both pipes, and nobody would read.
 _BATCH = 50
 

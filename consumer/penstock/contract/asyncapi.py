@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 from penstock.contract.draft07 import definitions, reference
-from penstock.contract.envelope import ERROR, JOB_HEADERS, SCHEMAS
+from penstock.contract.envelope import ERROR, ITEM_HEADERS, JOB_HEADERS, SCHEMAS
 from penstock.wire import registry
 
 Document = dict[str, Any]
@@ -66,9 +66,13 @@ class _Making:
         self._schemas |= definitions(contract, about["result"], f"{full}.result.", strict=False)
         self._messages[f"{full}.job"] = _job(about, full)
         self._messages[f"{full}.result"] = _result(about, full)
+        self._replies[full] = {"$ref": f"#/components/messages/{full}.result"}
+        if "items" in about:
+            self._schemas |= definitions(contract, about["items"], f"{full}.item.", strict=False)
+            self._messages[f"{full}.item"] = _item(about, full)
+            self._replies[f"{full}.item"] = {"$ref": f"#/components/messages/{full}.item"}
         channel = self._tasks.setdefault(task, self._channel("jobs", {"address": task, "messages": {}}))
         channel["messages"][version] = {"$ref": f"#/components/messages/{full}.job"}
-        self._replies[full] = {"$ref": f"#/components/messages/{full}.result"}
         self._operations[full] = _operation(contract, task, version)
 
     def document(self) -> Document:
@@ -99,6 +103,7 @@ class _Making:
 def _operation(contract: Mapping[str, Any], task: str, version: str) -> Document:
     about = contract["x-task"]
     described = contract.get("description", "")
+    replies = [f"{task}.{version}", *([f"{task}.{version}.item"] if "items" in about else [])]
     operation: Document = {
         "action": "send",
         "channel": {"$ref": f"#/channels/{task}"},
@@ -112,7 +117,7 @@ def _operation(contract: Mapping[str, Any], task: str, version: str) -> Document
                 "description": "The AMQP property reply_to: the routing key of the producer's reply queue.",
             },
             "channel": {"$ref": f"#/channels/{_REPLIES}"},
-            "messages": [{"$ref": f"#/channels/{_REPLIES}/messages/{task}.{version}"}],
+            "messages": [{"$ref": f"#/channels/{_REPLIES}/messages/{reply}"} for reply in replies],
         },
     }
     if described:
@@ -123,7 +128,7 @@ def _operation(contract: Mapping[str, Any], task: str, version: str) -> Document
 def _job(about: Mapping[str, Any], full: str) -> Document:
     own = {**_identity(about), "args": reference(f"{full}.args.{about['args']}")}
     return {
-        **_message(registry.TYPE_JOB, f"A job of {about['name']}", "id"),
+        **_message(registry.TYPE_JOB, f"A job of {about['name']}", "payload#/id"),
         "headers": reference(JOB_HEADERS),
         "payload": {"allOf": [reference(registry.TYPE_JOB), {"type": "object", "properties": own}]},
     }
@@ -140,8 +145,16 @@ def _result(about: Mapping[str, Any], full: str) -> Document:
         ],
     }
     return {
-        **_message(registry.TYPE_RESULT, f"A result of {about['name']}", "job_id"),
+        **_message(registry.TYPE_RESULT, f"A result of {about['name']}", "payload#/job_id"),
         "payload": {"allOf": [reference(registry.TYPE_RESULT), own]},
+    }
+
+
+def _item(about: Mapping[str, Any], full: str) -> Document:
+    return {
+        **_message(registry.TYPE_ITEM, f"An item of {about['name']}", "header#/correlation_id"),
+        "headers": reference(ITEM_HEADERS),
+        "payload": reference(f"{full}.item.{about['items']}"),
     }
 
 
@@ -154,6 +167,6 @@ def _message(kind: str, title: str, identity: str) -> Document:
         "name": kind,
         "title": title,
         "contentType": registry.CONTENT_TYPE,
-        "correlationId": {"location": f"$message.payload#/{identity}"},
+        "correlationId": {"location": f"$message.{identity}"},
         "bindings": {"amqp": {"messageType": kind, "bindingVersion": _BINDING}},
     }

@@ -9,11 +9,12 @@ from typing import Final
 
 from penstock.schema.compare import Change, Role, Rule, changes
 from penstock.schema.model import Contract
+from penstock.wire.registry import STREAM_WINDOW
 
 #: Days after which a deprecated version may be deleted: no job of it can be left by then.
 RETENTION_DAYS: Final = 30
 
-#: Rules that break callers when the change is in the arguments, and in the result.
+#: Rules that break callers when the change is in the arguments, and in the result or the items.
 _BREAKS: Final[Mapping[Rule, tuple[bool, bool]]] = {
     Rule.OPTIONAL_ADDED: (False, False),
     Rule.REQUIRED_ADDED: (True, False),
@@ -40,9 +41,11 @@ _BREAKS: Final[Mapping[Rule, tuple[bool, bool]]] = {
     Rule.ERROR_ADDED: (False, False),
     Rule.ERROR_REMOVED: (False, False),
     Rule.POSITIONAL_CHANGED: (False, False),
+    Rule.ITEMS_ADDED: (True, True),
+    Rule.ITEMS_REMOVED: (True, True),
 }
 
-#: By rule: what it means for callers when it is in the arguments, and in the result.
+#: By rule: what it means for callers when it is in the arguments, and in the result or the items.
 _MEANS: Final[Mapping[Rule, tuple[str, str]]] = {
     Rule.OPTIONAL_ADDED: (
         "callers may send it; deploy workers before callers, for an old worker refuses it as unknown",
@@ -109,6 +112,22 @@ _MEANS: Final[Mapping[Rule, tuple[str, str]]] = {
     ),
     Rule.ERROR_REMOVED: ("", "`{old}` does not come any more; Go code that names it needs its old client"),
     Rule.POSITIONAL_CHANGED: ("nothing: the wire has names", ""),
+    Rule.ITEMS_ADDED: (
+        "",
+        (
+            "every Go caller that was built before waits for the result and takes no items: they are dropped, or, by a "
+            f"client that knows no items, the task stops once it has yielded {STREAM_WINDOW} and runs into its "
+            "timeout; Go code does not compile once its client is generated anew, for the call gives the items then "
+            "and no result"
+        ),
+    ),
+    Rule.ITEMS_REMOVED: (
+        "",
+        (
+            "every Go caller that was built before waits for items, and none come; Go code that ranges over them does "
+            "not compile once its client is generated anew"
+        ),
+    ),
     Rule.TASK_RENAMED: ("no caller finds the task any more", "no caller finds the task any more"),
 }
 _OTHER: Final = (
@@ -124,7 +143,7 @@ class Finding:
     Attributes:
         rule: Its kind, a stable name; VERSION_REMOVED for a file that is gone.
         breaks: Whether it breaks somebody.
-        where: In which part: arguments, result, or the task.
+        where: In which part: arguments, result, items, or the task.
         path: The place.
         change: What was changed.
         means: What that means, for whom.
@@ -167,7 +186,7 @@ def removed(old: Contract, today: dt.date) -> Finding:
 
 
 def _finding(change: Change, new: Contract) -> Finding:
-    breaks = _BREAKS[change.rule][1 if change.role is Role.RESULT else 0]
+    breaks = _BREAKS[change.rule][1 if change.role in (Role.RESULT, Role.ITEMS) else 0]
     means = _MEANS.get(change.rule, _OTHER)[1 if change.role is not Role.ARGS else 0]
     following = new.version + 1
     remedy = (

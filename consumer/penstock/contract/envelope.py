@@ -122,14 +122,35 @@ _HEADERS: Final = {
     },
 }
 
-#: Names of schemas: of the error in a result, and of the headers of a job.
+#: Headers of an item.
+_ITEM_HEADERS: Final = {
+    "type": "object",
+    "properties": {
+        registry.HEADER_FENCE: {
+            "type": "integer",
+            "minimum": 0,
+            "description": "Which start of the job has yielded it; a later start has a larger number.",
+        },
+        registry.HEADER_SEQ: {
+            "type": "integer",
+            "minimum": 0,
+            "description": "Number of the item within its start, from 0.",
+        },
+        registry.HEADER_WORKER: {"type": "string", "description": "The worker that sends it."},
+    },
+    "required": [registry.HEADER_FENCE, registry.HEADER_SEQ, registry.HEADER_WORKER],
+}
+
+#: Names of schemas: of the error in a result, and of the headers of a job and of an item.
 ERROR: Final = "error.v1"
 JOB_HEADERS: Final = f"{registry.TYPE_JOB}.headers"
+ITEM_HEADERS: Final = f"{registry.TYPE_ITEM}.headers"
 
 #: What `components.schemas` begins with.
 SCHEMAS: Final[dict[str, Any]] = {
     registry.TYPE_JOB: _JOB,
     JOB_HEADERS: _HEADERS,
+    ITEM_HEADERS: _ITEM_HEADERS,
     registry.TYPE_RESULT: _RESULT,
     ERROR: _ERROR,
 }

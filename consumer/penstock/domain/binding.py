@@ -112,3 +112,8 @@ def misfit(name: str, given: Collection[str], *, takes: Iterable[str], requires:
     parts = [f"missing {missing}"] if missing else []
     parts += [f"unknown {unknown}"] if unknown else []
     return f"{name}: {'; '.join(parts)} (it takes {', '.join(sorted(known)) or 'no arguments'})"
+
+
+def yields(function: object) -> bool:
+    """Whether calling it gives items, one after the other: it is a generator function, async or not."""
+    return inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function)

@@ -58,6 +58,13 @@ def union_members(annotation: Any) -> tuple[Any, ...]:
     return (annotation,)
 
 
+def name(annotation: Any) -> str:
+    """What a person calls it."""
+    if isinstance(annotation, type) and not typing.get_args(annotation):
+        return annotation.__name__
+    return str(annotation).replace("typing.", "").replace("collections.abc.", "")
+
+
 def literals(annotation: Any) -> tuple[Any, ...] | None:
     """The values of a Literal; None when it is none."""
     return typing.get_args(annotation) if typing.get_origin(annotation) is Literal else None

@@ -40,6 +40,7 @@ class ContractBinding:
         #: Slots that are threads share the encoders, which count what they encode.
         self._encoding = threading.Lock()
         self._encode = self._encoders.of(Ref(name=contract.result))
+        self._encode_item = None if contract.items is None else self._encoders.of(Ref(name=contract.items))
         #: A batch gets all of them by name.
         self._positional = contract.positional if task.batch is None else ()
 
@@ -67,6 +68,22 @@ class ContractBinding:
         with self._encoding:
             self._encoders.begin(nodes)
             return self._encode(value, level), self._encoders.bulk
+
+    def item(self, value: Any, level: int, nodes: int) -> tuple[Any, Bulk]:
+        """The wire value of an item, as `result` makes that of a result.
+
+        Args:
+            value: What the task has yielded; its contract has items.
+            level: Level of nesting of the item itself: 1, for it is the whole body.
+            nodes: Values that are before it in the body, itself included: 1.
+
+        Raises:
+            Misfit: It does not fit. Whatever reading the value raises is passed on.
+        """
+        assert self._encode_item is not None
+        with self._encoding:
+            self._encoders.begin(nodes)
+            return self._encode_item(value, level), self._encoders.bulk
 
 
 def bound(task: Task, library: Library) -> ContractBinding | None:
@@ -101,11 +118,11 @@ def misfits(task: Task, contract: Contract) -> list[str]:
         ContractError: The signature says what no contract can.
     """
     if task.signature is None:
-        return _codes(task, contract)
+        return [*_items(task, contract), *_codes(task, contract)]
     if contract.callable is None:
         derived = derive(task.signature, name=contract.name, version=contract.version, raises=task.raises)
         return drift(derived, contract)
-    return [*_names(task, contract), *_codes(task, contract)]
+    return [*_names(task, contract), *_items(task, contract), *_codes(task, contract)]
 
 
 def _names(task: Task, contract: Contract) -> list[str]:
@@ -120,6 +137,16 @@ def _names(task: Task, contract: Contract) -> list[str]:
             found.append(f"{of.name}: the callable requires it, in the contract it is optional without a default")
         requires.discard(of.name)
     return [*found, *(f"{name}: the callable requires it, the contract has it not" for name in sorted(requires))]
+
+
+def _items(task: Task, contract: Contract) -> list[str]:
+    """Where one side yields and the other does not; what is yielded shows when it is."""
+    match task.spec.streams, contract.items is not None:
+        case True, False:
+            return ["the items: the function yields, the contract has no x-task.items"]
+        case False, True:
+            return ["the items: the contract has x-task.items, and calling the function gives a result; let it yield"]
+    return []
 
 
 def _codes(task: Task, contract: Contract) -> list[str]:

@@ -37,6 +37,7 @@ class Role(StrEnum):
 
     ARGS = "arguments"
     RESULT = "result"
+    ITEMS = "items"
 
 
 class Rule(StrEnum):
@@ -67,6 +68,8 @@ class Rule(StrEnum):
     ERROR_ADDED = "ERROR_ADDED"
     ERROR_REMOVED = "ERROR_REMOVED"
     POSITIONAL_CHANGED = "POSITIONAL_CHANGED"
+    ITEMS_ADDED = "ITEMS_ADDED"
+    ITEMS_REMOVED = "ITEMS_REMOVED"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,7 +79,7 @@ class Change:
     Attributes:
         rule: Its kind.
         role: Where it lies; None: in the task as a whole.
-        path: The place: `values[].x`; of a result `result.mean`.
+        path: The place: `values[].x`; of a result `result.mean`, of an item `item.mean`.
         old: What was there, in words.
         new: What is there now.
     """
@@ -95,6 +98,7 @@ def changes(old: Contract, new: Contract) -> list[Change]:
         found.append(Change(rule=Rule.TASK_RENAMED, role=None, path="the task", old=old.name, new=new.name))
     found += _Walk(old, new, Role.ARGS).types(Ref(name=old.args), Ref(name=new.args), "")
     found += _Walk(old, new, Role.RESULT).types(Ref(name=old.result), Ref(name=new.result), "result")
+    found += _items(old, new)
     for code in sorted(old.errors.keys() ^ new.errors.keys()):
         rule = Rule.ERROR_ADDED if code in new.errors else Rule.ERROR_REMOVED
         before, after = ("", code) if code in new.errors else (code, "")
@@ -105,6 +109,16 @@ def changes(old: Contract, new: Contract) -> list[Change]:
             Change(rule=Rule.POSITIONAL_CHANGED, role=None, path="x-task.positional", old=texts[0], new=texts[1])
         )
     return found
+
+
+def _items(old: Contract, new: Contract) -> Iterator[Change]:
+    """The differences in what the task yields."""
+    if old.items is not None and new.items is not None:
+        yield from _Walk(old, new, Role.ITEMS).types(Ref(name=old.items), Ref(name=new.items), "item")
+    elif new.items is not None:
+        yield Change(rule=Rule.ITEMS_ADDED, role=None, path="the items", old="", new=words(new.defs[new.items]))
+    elif old.items is not None:
+        yield Change(rule=Rule.ITEMS_REMOVED, role=None, path="the items", old=words(old.defs[old.items]), new="")
 
 
 class _Walk:
@@ -316,6 +330,10 @@ def _drifted(change: Change) -> str:
             return f"{change.path}: the contract has it ({change.old}), the code has not"
         case Rule.OPTIONAL_ADDED | Rule.REQUIRED_ADDED:
             return f"{change.path}: the code has it ({change.new}), the contract has not"
+        case Rule.ITEMS_ADDED:
+            return f"{change.path}: the function yields {change.new}, the contract has no x-task.items"
+        case Rule.ITEMS_REMOVED:
+            return f"{change.path}: the contract has x-task.items ({change.old}), the function yields nothing"
         case Rule.DEFAULT_CHANGED:
             old, new = _default(change.old), _default(change.new)
             return f"{change.path}: the default is {old} in the contract, {new} in the code"

@@ -5,14 +5,16 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
-from typing import TypeVar
+from typing import Any, TypeVar
 
+from penstock.domain.binding import yields
 from penstock.errors import ContractError
 from penstock.schema import annotations as hints
 from penstock.schema.annotations import UnreadableError
 from penstock.schema.hints import HintReader
 from penstock.schema.model import Contract, Object, Property, Ref, Type, task_words
 from penstock.schema.reader import read
+from penstock.schema.streams import UnsaidError, yielded
 from penstock.schema.writer import text
 
 T = TypeVar("T")
@@ -41,15 +43,13 @@ def derive(
     for variadic in signature.variadic:
         reader.problems.append(f"{variadic}: it takes anything; name the parameters that callers may send")
     words = task_words(name.partition(".")[2])
-    args, result = f"{words}Args", f"{words}Result"
+    args = f"{words}Args"
     properties = reader.parts(signature.parts, "")
-    returned = reader.result(signature.returns)
+    item, returned = _given(function, signature.returns, reader)
     reader.finish()
     defs: dict[str, Type] = {args: Object(properties=properties)}
-    if isinstance(returned, Ref):
-        result = returned.name
-    elif returned is not None:
-        defs[result] = returned
+    result = _named(returned, f"{words}Result", defs)
+    items = None if item is None else _named(item, f"{words}Item", defs)
     for taken in reader.defs.keys() & defs.keys():
         reader.problems.append(f"{taken}: a class has the name that the task's {taken} needs; rename the class")
     if reader.problems:
@@ -60,6 +60,7 @@ def derive(
         version=version,
         args=args,
         result=result,
+        items=items,
         defs={**defs, **reader.defs},
         description=signature.description,
         errors={code: _meaning(kind) for code, kind in raises.items()},
@@ -67,6 +68,27 @@ def derive(
     )
     # What no single annotation shows (names equal in CamelCase, endless recursion) is the reader's to find.
     return read(text(contract), f"what the signature of {name} says")
+
+
+def _given(function: Callable[..., object], annotation: Any, reader: HintReader) -> tuple[Type | None, Type | None]:
+    """The types of an item and of the result; None: there are no items, or there was a problem."""
+    if not yields(function):
+        return None, reader.result(annotation)
+    try:
+        said = yielded(function, annotation)
+    except UnsaidError as error:
+        reader.problems.append(f"the items: {error}")
+        return None, None
+    return reader.read(said.items, "the items"), reader.result(said.result)
+
+
+def _named(found: Type | None, own: str, defs: dict[str, Type]) -> str:
+    """The name under which a type stands in `$defs`: that of a class, or its own, under which it is added."""
+    if isinstance(found, Ref):
+        return found.name
+    if found is not None:
+        defs[own] = found
+    return own
 
 
 def in_order_of(contract: Contract, committed: Contract) -> Contract:

@@ -62,6 +62,7 @@ _PLAIN: Final[Mapping[Any, Callable[[], Type]]] = {
 }
 _LISTS: Final = (list, collections.abc.Sequence)
 _MAPS: Final = (dict, collections.abc.Mapping)
+_YIELD: Final = "make it a list, or yield the items in the task itself"
 #: What to write instead, by the annotation or its origin.
 _REMEDIES: Final[Mapping[Any, str]] = {
     Any: "name the type: a Go caller has to know what to send",
@@ -77,8 +78,10 @@ _REMEDIES: Final[Mapping[Any, str]] = {
     dt.timedelta: "take a number of milliseconds, and say so in the name: wait_ms",
     dt.time: "take a str, or a datetime",
     collections.abc.Callable: "nothing on the wire names code",
-    collections.abc.Iterator: "make it a list",
-    collections.abc.Generator: "make it a list",
+    collections.abc.Iterator: _YIELD,
+    collections.abc.Generator: _YIELD,
+    collections.abc.AsyncIterator: _YIELD,
+    collections.abc.AsyncGenerator: _YIELD,
     collections.abc.Iterable: "take a list",
 }
 
@@ -179,7 +182,7 @@ class HintReader:
             return None if None in several else Tuple(items=tuple(each for each in several if each is not None))
         if origin in _MAPS and len(arguments) == 2:
             if arguments[0] is not str:
-                return self._problem(at, f"keys of type {_name(arguments[0])} cannot travel; take dict[str, ...]")
+                return self._problem(at, f"keys of type {hints.name(arguments[0])} cannot travel; take dict[str, ...]")
             values = self.read(arguments[1], f"{at}{{}}")
             return None if values is None else Map(values=values)
         return self._problem(at, _refusal(base))
@@ -233,7 +236,7 @@ class HintReader:
         kinds = [hints.stripped(member)[0] for member in members]
         if not all(hints.is_dataclass(kind) or hints.is_typed_dict(kind) for kind in kinds):
             text = "a union is one of dataclasses that a Literal field tells apart"
-            return self._problem(at, f"{text}; {', '.join(map(_name, kinds))} cannot be told apart")
+            return self._problem(at, f"{text}; {', '.join(map(hints.name, kinds))} cannot be told apart")
         discriminator = self._discriminator(kinds)
         if discriminator is None:
             names = ", ".join(kind.__name__ for kind in kinds)
@@ -322,7 +325,7 @@ class HintReader:
             return optional  # NotRequired
         if part.default is None:
             return self._problem(
-                at, f"its default is None, which {_name(part.annotation)} is not; write T | None = None"
+                at, f"its default is None, which {hints.name(part.annotation)} is not; write T | None = None"
             )
         default = _plain(part.default)
         if not is_default(self._resolved(found), default) or not _writable(default):
@@ -361,7 +364,7 @@ def _writable(default: Any) -> bool:
 
 def _refusal(base: Any) -> str:
     origin = typing.get_origin(base) or base
-    name = _name(base)
+    name = hints.name(base)
     if isinstance(origin, type) and issubclass(origin, tuple) and hasattr(origin, "_fields"):
         return f"{name} is a NamedTuple, whose names would be lost; make it a dataclass"
     for kind in origin.__mro__[:-1] if isinstance(origin, type) else (origin,):
@@ -372,12 +375,6 @@ def _refusal(base: Any) -> str:
     if origin is object or base is Any:
         return f"{name} cannot travel; {_REMEDIES[Any]}"
     return f"{name} cannot travel; make it a dataclass of types that can"
-
-
-def _name(annotation: Any) -> str:
-    if isinstance(annotation, type) and not typing.get_args(annotation):
-        return annotation.__name__
-    return str(annotation).replace("typing.", "")
 
 
 def _where(kind: type) -> str:

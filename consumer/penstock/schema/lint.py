@@ -59,6 +59,8 @@ def check(contract: Contract, problems: Problems) -> None:
     for name in contract.positional:
         if name not in arguments:
             problems.add("x-task.positional", f"{name!r} is no argument")
+    if contract.items is not None and isinstance(_target(contract, Ref(name=contract.items)), Null):
+        problems.add("x-task.items", "an item is never null")
     tagged: dict[str, set[str]] = {}
     for name, type_ in contract.defs.items():
         _walk(contract, type_, f"$defs.{name}", problems, tagged)
@@ -177,7 +179,7 @@ def _ends(contract: Contract, type_: Type, inside: set[str]) -> bool:
 
 def _unused(contract: Contract, problems: Problems) -> None:
     used: set[str] = set()
-    waiting = [contract.args, contract.result]
+    waiting = [name for name in (contract.args, contract.result, contract.items) if name is not None]
     while waiting:
         name = waiting.pop()
         if name in used:

@@ -228,6 +228,7 @@ class Contract:
         version: From 1.
         args: Name of an Object in `defs`.
         result: Name of a type in `defs`.
+        items: Name of the type in `defs` of what it yields; None: it yields nothing.
         defs: Named types, in the order of the file.
         description: What the task does.
         errors: The task's own codes, and when they come.
@@ -241,6 +242,7 @@ class Contract:
     args: str
     result: str
     defs: Mapping[str, Type]
+    items: str | None = None
     description: str = field(default="", compare=False)
     errors: Mapping[str, str] = field(default_factory=dict)
     callable: str | None = None

@@ -23,7 +23,7 @@ _CODE: Final = re.compile(r"[A-Z][A-Z0-9_]*")
 _CALLABLE: Final = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_][\w.]*", re.ASCII)
 _TOP: Final = ("$schema", "x-task", "$defs")
 _TASK: Final = ("name", "version", "args", "result")
-_TASK_OPTIONAL: Final = ("errors", "callable", "positional", "deprecated_since")
+_TASK_OPTIONAL: Final = ("items", "errors", "callable", "positional", "deprecated_since")
 _MAX_VERSION: Final = 2**31 - 1
 
 
@@ -108,6 +108,7 @@ def _contract(document: Any, problems: Problems) -> Contract:
         version=task["version"],
         args=task["args"],
         result=task["result"],
+        items=task.get("items"),
         defs=defs,
         description=description,
         errors=task.get("errors", {}),
@@ -151,6 +152,7 @@ def _task(task: Document, defs: Mapping[str, Type], problems: Problems) -> None:
         ("version", lambda v: type(v) is int and 1 <= v <= _MAX_VERSION, "it is not in 1 to 2^31-1"),
         ("args", lambda v: isinstance(v, str) and isinstance(defs.get(v), Object), "it names no object of $defs"),
         ("result", lambda v: isinstance(v, str) and v in defs, "it names no type of $defs"),
+        ("items", lambda v: isinstance(v, str) and v in defs, "it names no type of $defs"),
         ("errors", _is_errors, "it is not a map of own UPPER_SNAKE codes to descriptions"),
         ("callable", lambda v: isinstance(v, str) and bool(_CALLABLE.fullmatch(v)), "it is not MODULE:CALLABLE"),
         ("positional", _is_names, "it is not a list of different names"),

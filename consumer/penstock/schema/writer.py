@@ -56,6 +56,8 @@ def document(contract: Contract) -> Document:
         "args": contract.args,
         "result": contract.result,
     }
+    if contract.items is not None:
+        task["items"] = contract.items
     if contract.errors:
         task["errors"] = dict(contract.errors)
     if contract.callable is not None:

@@ -5,6 +5,7 @@ package frames
 
 import (
 	"context"
+	"iter"
 	"time"
 
 	penstock "github.com/penstock-mq/penstock/producer_go"
@@ -30,6 +31,31 @@ var GroupTask = typed.Task[GroupArgs, []GroupType]{
 	Contract: "c0eda9590d152af2",
 	Args:     typed.Codec[GroupArgs]{Validate: (*GroupArgs).validate, Encode: (*GroupArgs).encode, Decode: (*GroupArgs).decode},
 	Result:   typed.Codec[[]GroupType]{Validate: validateGroupResult, Encode: encodeGroupResult, Decode: decodeGroupResult},
+}
+
+// Read runs the task frames.read, version 1, and hands out its items as they come; EnqueueRead gives its
+// result too.
+//
+// Read a table that scikit-learn brings along, piece by piece; memory has room for one of them.
+func Read(ctx context.Context, client *penstock.Client, args ReadArgs) iter.Seq2[Piece, error] {
+	return ReadTask.Stream(ctx, client, args)
+}
+
+// EnqueueRead enqueues the task frames.read, version 1, and does not wait. Nil options are right for most.
+func EnqueueRead(ctx context.Context, client *penstock.Client, args ReadArgs, options *typed.Options) (*typed.StreamHandle[Piece, Whole], error) {
+	return ReadTask.Enqueue(ctx, client, args, options)
+}
+
+// ReadTask is the task frames.read, version 1, with its types.
+var ReadTask = typed.StreamTask[ReadArgs, Piece, Whole]{
+	Task: typed.Task[ReadArgs, Whole]{
+		Name:     "frames.read",
+		Version:  1,
+		Contract: "ea64b7d6052cc586",
+		Args:     typed.Codec[ReadArgs]{Validate: (*ReadArgs).validate, Encode: (*ReadArgs).encode, Decode: (*ReadArgs).decode},
+		Result:   typed.Codec[Whole]{Validate: (*Whole).validate, Encode: (*Whole).encode, Decode: (*Whole).decode},
+	},
+	Items: typed.Codec[Piece]{Validate: (*Piece).validate, Encode: (*Piece).encode, Decode: (*Piece).decode},
 }
 
 // Resample runs the task frames.resample, version 1, and waits for its result.
@@ -239,6 +265,218 @@ func (v *GroupType) decode(d *typed.Decoder) {
 		d.Missing("rows")
 	}
 	if !has[2] {
+		d.Missing("means")
+	}
+}
+
+// ReadArgs are the arguments of the task frames.read, version 1.
+type ReadArgs struct {
+	// Its name.
+	Table ReadArgsTable
+	// How many rows make a piece. At least 1, at most 10000. Nil means 100.
+	Rows *int64
+}
+
+// Validate returns a *typed.InvalidError when a value breaks its contract.
+func (v ReadArgs) Validate() error { return v.validate().Err() }
+
+func (v ReadArgs) validate() *typed.InvalidError {
+	if !v.Table.Known() {
+		return typed.Fail("enum", "str", "is none of the values of ReadArgsTable").In("table")
+	}
+	if v.Rows != nil {
+		if *v.Rows < 1 {
+			return typed.Fail("minimum", "int", "must be at least 1").In("rows")
+		}
+		if *v.Rows > 10000 {
+			return typed.Fail("maximum", "int", "must be at most 10000").In("rows")
+		}
+	}
+	return nil
+}
+
+func (v ReadArgs) encode(e *typed.Encoder) {
+	n := 1
+	if v.Rows != nil {
+		n++
+	}
+	e.Map(n)
+	e.Key("table")
+	e.Str(string(v.Table))
+	if v.Rows != nil {
+		e.Key("rows")
+		e.Int(*v.Rows)
+	}
+	e.Close()
+}
+
+func (v *ReadArgs) decode(d *typed.Decoder) {
+	var has [2]bool
+	for range max(d.Map(), 0) {
+		switch key := d.Key(); key {
+		case "table":
+			has[0] = true
+			d.Property(key)
+			v.Table = ReadArgsTable(d.Str())
+			d.Leave()
+		case "rows":
+			d.Property(key)
+			v.Rows = new(int64)
+			*v.Rows = d.Int()
+			d.Leave()
+		default:
+			d.Unknown(key)
+		}
+	}
+	if !has[0] {
+		d.Missing("table")
+	}
+}
+
+// ReadArgsTable is a type of the task frames.read.
+//
+// Its name.
+type ReadArgsTable string
+
+// The values of ReadArgsTable.
+const (
+	ReadArgsTableBreastCancer ReadArgsTable = "breast_cancer"
+	ReadArgsTableIris         ReadArgsTable = "iris"
+	ReadArgsTableWineData     ReadArgsTable = "wine_data"
+)
+
+// Known tells whether v is one of the constants.
+func (v ReadArgsTable) Known() bool {
+	switch v {
+	case ReadArgsTableBreastCancer, ReadArgsTableIris, ReadArgsTableWineData:
+		return true
+	}
+	return false
+}
+
+// Piece is an item of the task frames.read, version 1.
+//
+// Some rows of a table, one after the other.
+type Piece struct {
+	// Number of the first of them, from 0.
+	First int64
+	// A row each.
+	Points typed.Array[float64]
+	// The class of each row.
+	Labels typed.Array[int64]
+}
+
+// Validate returns a *typed.InvalidError when a value breaks its contract.
+func (v Piece) Validate() error { return v.validate().Err() }
+
+func (v Piece) validate() *typed.InvalidError {
+	if err := v.Points.Check(typed.ArrayBounds{NDim: -1, MinItems: 0, MaxItems: -1, NonFinite: false}); err != nil {
+		return err.In("points")
+	}
+	if err := v.Labels.Check(typed.ArrayBounds{NDim: -1, MinItems: 0, MaxItems: -1, NonFinite: false}); err != nil {
+		return err.In("labels")
+	}
+	return nil
+}
+
+func (v Piece) encode(e *typed.Encoder) {
+	e.Map(3)
+	e.Key("first")
+	e.Int(v.First)
+	e.Key("points")
+	v.Points.Encode(e)
+	e.Key("labels")
+	v.Labels.Encode(e)
+	e.Close()
+}
+
+func (v *Piece) decode(d *typed.Decoder) {
+	var has [3]bool
+	for range max(d.Map(), 0) {
+		switch key := d.Key(); key {
+		case "first":
+			has[0] = true
+			d.Property(key)
+			v.First = d.Int()
+			d.Leave()
+		case "points":
+			has[1] = true
+			d.Property(key)
+			v.Points = typed.DecodeArray[float64](d)
+			d.Leave()
+		case "labels":
+			has[2] = true
+			d.Property(key)
+			v.Labels = typed.DecodeArray[int64](d)
+			d.Leave()
+		default:
+			d.Unknown(key)
+		}
+	}
+	if !has[0] {
+		d.Missing("first")
+	}
+	if !has[1] {
+		d.Missing("points")
+	}
+	if !has[2] {
+		d.Missing("labels")
+	}
+}
+
+// Whole is the result of the task frames.read, version 1.
+//
+// What a table was like.
+type Whole struct {
+	// How many there were.
+	Rows int64
+	// The mean of each column.
+	Means []float64
+}
+
+// Validate returns a *typed.InvalidError when a value breaks its contract.
+func (v Whole) Validate() error { return v.validate().Err() }
+
+func (v Whole) validate() *typed.InvalidError {
+	for i1 := range v.Means {
+		if !typed.Finite(v.Means[i1]) {
+			return typed.Fail("finite", "float", "must be finite").At(i1).In("means")
+		}
+	}
+	return nil
+}
+
+func (v Whole) encode(e *typed.Encoder) {
+	e.Map(2)
+	e.Key("rows")
+	e.Int(v.Rows)
+	e.Key("means")
+	e.Floats(v.Means)
+	e.Close()
+}
+
+func (v *Whole) decode(d *typed.Decoder) {
+	var has [2]bool
+	for range max(d.Map(), 0) {
+		switch key := d.Key(); key {
+		case "rows":
+			has[0] = true
+			d.Property(key)
+			v.Rows = d.Int()
+			d.Leave()
+		case "means":
+			has[1] = true
+			d.Property(key)
+			v.Means = d.Floats()
+			d.Leave()
+		default:
+			d.Unknown(key)
+		}
+	}
+	if !has[0] {
+		d.Missing("rows")
+	}
+	if !has[1] {
 		d.Missing("means")
 	}
 }

@@ -15,6 +15,12 @@ func FakeGroup(double *penstocktest.Double, f func(ctx context.Context, args fra
 	penstocktest.HandleTask(double, &frames.GroupTask, f)
 }
 
+// FakeRead answers the jobs of frames.read, version 1, with f, which hands items to yield and stops when that
+// has an error. Arguments, items and results pass the contract.
+func FakeRead(double *penstocktest.Double, f func(ctx context.Context, args frames.ReadArgs, yield func(frames.Piece) error) (frames.Whole, error)) {
+	penstocktest.HandleStream(double, &frames.ReadTask, f)
+}
+
 // FakeResample answers the jobs of frames.resample, version 1, with f. Arguments and results pass the
 // contract.
 func FakeResample(double *penstocktest.Double, f func(ctx context.Context, args frames.ResampleArgs) ([]frames.Reading, error)) {

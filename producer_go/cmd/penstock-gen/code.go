@@ -73,6 +73,7 @@ func (g *typer) encode(t *contract.Type, expr string) string {
 func (g *typer) decode(t *contract.Type, target, owner string) string {
 	name := g.typeOf(t, owner)
 	t = g.contract.Resolve(t)
+	indexed := target
 	if t.Kind != contract.Object && t.Kind != contract.Tuple && t.Kind != contract.Enum {
 		target = bare(target)
 	}
@@ -119,8 +120,8 @@ func (g *typer) decode(t *contract.Type, target, owner string) string {
 		defer func() { g.depth-- }()
 		n, key, x := g.variable("n"), g.variable("key"), g.variable("x")
 		element := strings.TrimPrefix(name, "map[string]")
-		return fmt.Sprintf("if %s := d.Map(); %[1]s >= 0 {\n%[2]s = make(%[3]s, min(%[1]s, 4096))\nfor range %[1]s {\n%[4]s := d.Key()\nd.Property(%[4]s)\nvar %[5]s %[6]s\n%[7]s\nd.Leave()\nif d.Misfit() != nil {\nbreak\n}\n%[2]s[%[4]s] = %[5]s\n}\n}",
-			n, target, name, key, x, element, g.decode(t.Of(), x, owner))
+		return fmt.Sprintf("if %s := d.Map(); %[1]s >= 0 {\n%[2]s = make(%[3]s, min(%[1]s, 4096))\nfor range %[1]s {\n%[4]s := d.Key()\nd.Property(%[4]s)\nvar %[5]s %[6]s\n%[7]s\nd.Leave()\nif d.Misfit() != nil {\nbreak\n}\n%[8]s[%[4]s] = %[5]s\n}\n}",
+			n, target, name, key, x, element, g.decode(t.Of(), x, owner), indexed)
 	case contract.Nullable:
 		inner := g.decode(t.Of(), target, owner)
 		if !g.hasNil(t.Of()) {

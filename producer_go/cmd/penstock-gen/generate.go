@@ -28,6 +28,9 @@ func generate(contracts []*contract.Contract, name, module string) ([]file, erro
 	for i := range p.Tasks {
 		p.addTypes(&p.Tasks[i])
 	}
+	for i := range p.Tasks {
+		p.addCodecs(&p.Tasks[i])
+	}
 	p.addErrors(contracts)
 	var files []file
 	for _, each := range []struct{ path, template string }{
@@ -70,10 +73,14 @@ type task struct {
 	Result  string // Go type; typed.None when there is none
 	None    bool
 	Codec   string // the expression of the result's codec
-	Value   *valueCodec
+	Item    string // Go type of what it yields; "" when it yields nothing
+	Items   string // the expression of the items' codec
+	Values  []*valueCodec
+
+	resultOwner, itemOwner string // what names of types within begin with
 }
 
-// valueCodec are the functions of a result that is no type of its own.
+// valueCodec are the functions of a result, or of items, of a type that has no methods.
 type valueCodec struct {
 	Name, Type               string
 	Validate, Encode, Decode string
@@ -100,7 +107,7 @@ func (p *pkg) addTasks(contracts []*contract.Contract) error {
 	return nil
 }
 
-// addTypes adds the types that a task needs, and says how its result travels.
+// addTypes adds the types that a task needs, and says what its result and items are.
 func (p *pkg) addTypes(t *task) {
 	if p.done == nil {
 		p.done = map[string]bool{}
@@ -112,27 +119,50 @@ func (p *pkg) addTypes(t *task) {
 		}
 	}
 	t.Args = p.types[t.Contract][t.Contract.Args]
-	result := t.Defs[t.Contract.Result]
-	owner := p.types[t.Contract][t.Contract.Result]
-	switch {
-	case result.Kind == contract.Null:
-		t.Result, t.None, t.Codec = "typed.None", true, "typed.NoneCodec"
-	case result.Kind == contract.Object || result.Kind == contract.Tuple:
-		t.Result = owner
-		t.Codec = fmt.Sprintf("typed.Codec[%s]{Validate: (*%[1]s).validate, Encode: (*%[1]s).encode, Decode: (*%[1]s).decode}", owner)
-	default:
-		if owner == "" {
-			owner = taskWords(t.Contract) + "Result" + versionSuffix(t.Contract)
-		}
-		t.Result = g.typeOf(result, owner)
-		name := p.names.free(lowerFirst(t.Func)+"Result", "Value")
-		t.Value = &valueCodec{
-			Name: name, Type: t.Result, Validate: g.validate(result, "(*v)", nil, owner),
-			Encode: g.encode(result, "(*v)"), Decode: g.decode(result, "(*v)", owner),
-		}
-		t.Codec = fmt.Sprintf("typed.Codec[%s]{Validate: validate%s, Encode: encode%[2]s, Decode: decode%[2]s}", t.Result, upperFirst(name))
-	}
 	t.Doc = t.Description
+	if t.Defs[t.Contract.Result].Kind == contract.Null {
+		t.Result, t.None, t.Codec = "typed.None", true, "typed.NoneCodec"
+	} else {
+		t.resultOwner = p.owner(t, t.Contract.Result, "Result")
+		t.Result = g.typeOf(t.Defs[t.Contract.Result], t.resultOwner)
+	}
+	if t.Contract.Items != "" {
+		t.itemOwner = p.owner(t, t.Contract.Items, "Item")
+		t.Item = g.typeOf(t.Defs[t.Contract.Items], t.itemOwner)
+	}
+}
+
+// owner is what a result or an item is called if it has to have a name. The role is the end of that which the contract
+// does not give.
+func (p *pkg) owner(t *task, name, role string) string {
+	if named := p.types[t.Contract][name]; named != "" {
+		return named
+	}
+	return p.names.free(taskWords(t.Contract)+role+versionSuffix(t.Contract), "Value")
+}
+
+// addCodecs says how the result and the items of a task travel. All types have their names by then.
+func (p *pkg) addCodecs(t *task) {
+	if !t.None {
+		t.Codec = p.codec(t, t.Defs[t.Contract.Result], t.Result, t.resultOwner, "Result")
+	}
+	if t.Item != "" {
+		t.Items = p.codec(t, t.Defs[t.Contract.Items], t.Item, t.itemOwner, "Item")
+	}
+}
+
+// codec is the expression of the codec of a result or an item.
+func (p *pkg) codec(t *task, of *contract.Type, name, owner, role string) string {
+	if of.Kind == contract.Object || of.Kind == contract.Tuple {
+		return fmt.Sprintf("typed.Codec[%s]{Validate: (*%[1]s).validate, Encode: (*%[1]s).encode, Decode: (*%[1]s).decode}", name)
+	}
+	g := &typer{pkg: p, contract: t.Contract}
+	v := &valueCodec{
+		Name: p.names.free(lowerFirst(t.Func)+role, "Value"), Type: name,
+		Validate: g.validate(of, "(*v)", nil, owner), Encode: g.encode(of, "(*v)"), Decode: g.decode(of, "(*v)", owner),
+	}
+	t.Values = append(t.Values, v)
+	return fmt.Sprintf("typed.Codec[%s]{Validate: validate%s, Encode: encode%[2]s, Decode: decode%[2]s}", name, upperFirst(v.Name))
 }
 
 func (p *pkg) addErrors(contracts []*contract.Contract) {

@@ -86,6 +86,86 @@ func TestTypesOfOneNameAreSharedWhenTheyAreTheSameAndToldApartWhenNot(t *testing
 	}
 }
 
+// streaming is a contract whose items and result are these types, and these others beside them.
+func streaming(task, items, result, others string) string {
+	_, function, _ := strings.Cut(task, ".")
+	words := goName(function)
+	return `{"$schema": "https://json-schema.org/draft/2020-12/schema",
+		"x-task": {"name": "` + task + `", "version": 1, "args": "` + words + `Args", "result": "` + words + `Result", "items": "` + words + `Item"},
+		"$defs": {"` + words + `Args": {"type": "object", "properties": {}, "required": [], "additionalProperties": false},
+		"` + words + `Result": ` + result + `, "` + words + `Item": ` + items + others + `}}`
+}
+
+func TestATaskThatYieldsIsALoopOverItsItems(t *testing.T) {
+	t.Parallel()
+	const shapes = `, "Circle": {"type": "object", "properties": {"kind": {"type": "string", "const": "circle"}}, "required": ["kind"], "additionalProperties": false},
+		"Box": {"type": "object", "properties": {"kind": {"type": "string", "const": "box"}}, "required": ["kind"], "additionalProperties": false}`
+	const shape = `{"oneOf": [{"$ref": "#/$defs/Circle"}, {"$ref": "#/$defs/Box"}], "x-discriminator": "kind"}`
+	for name, c := range map[string]struct {
+		contracts map[string]string
+		client    []string
+		fakes     []string
+	}{
+		"of numbers, without a result": {
+			map[string]string{"stats.walk/v1": streaming("stats.walk", `{"type": "integer"}`, `{"type": "null"}`, "")},
+			[]string{
+				"func Walk(ctx context.Context, client *penstock.Client, args WalkArgs) iter.Seq2[int64, error] {",
+				"(*typed.StreamHandle[int64, typed.None], error) {",
+				"var WalkTask = typed.StreamTask[WalkArgs, int64, typed.None]{",
+			},
+			[]string{"yield func(int64) error) error) {"},
+		},
+		"of moments": {
+			map[string]string{"stats.walk/v1": streaming("stats.walk", `{"type": "string", "x-wire": "timestamp"}`, `{"type": "null"}`, "")},
+			[]string{"\t\"iter\"\n\t\"time\"\n", "iter.Seq2[time.Time, error]"},
+			[]string{"\"time\"", "yield func(time.Time) error"},
+		},
+		"of a union that has the name of its functions": {
+			map[string]string{"stats.walk/v1": streaming("stats.walk", `{"oneOf": [`+shape+`, {"type": "null"}]}`, `{"type": "integer"}`, shapes)},
+			[]string{
+				"iter.Seq2[WalkItem, error]", "type WalkItem interface",
+				"func decodeWalkItem(d *typed.Decoder) WalkItem", "func decodeWalkItemValue(v *WalkItem, d *typed.Decoder)",
+			},
+			[]string{"yield func(stats.WalkItem) error) (int64, error)) {"},
+		},
+		"beside a task that has the type of its items": {
+			map[string]string{
+				"stats.walk/v1":      streaming("stats.walk", `{"oneOf": [`+shape+`, {"type": "null"}]}`, `{"type": "integer"}`, shapes),
+				"stats.walk_item/v1": document("stats.walk_item", "1", `{"type": "integer"}`),
+			},
+			[]string{"func WalkItem(", "iter.Seq2[WalkItemValue, error]", "type WalkItemValue interface"},
+			[]string{"yield func(stats.WalkItemValue) error)"},
+		},
+		"beside one that does not": {
+			map[string]string{
+				"stats.walk/v1": streaming("stats.walk", `{"type": "integer"}`, `{"type": "null"}`, ""),
+				"stats.a/v1":    document("stats.a", "1", `{"type": "integer"}`),
+			},
+			[]string{"args AArgs) (Summary, error) {", "iter.Seq2[int64, error]"},
+			[]string{"func FakeA(double *penstocktest.Double, f func(ctx context.Context, args stats.AArgs) (stats.Summary, error)) {"},
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			root := folder(t, c.contracts)
+			if err := run([]string{"-contracts", filepath.Join(root, "tasks"), "-out", root}); err != nil {
+				t.Fatal(err)
+			}
+			for path, wants := range map[string][]string{"stats/stats.gen.go": c.client, "statstest/statstest.gen.go": c.fakes} {
+				content, err := os.ReadFile(filepath.Join(root, path))
+				if err != nil {
+					t.Fatal(err)
+				}
+				for _, want := range wants {
+					if !strings.Contains(string(content), want) {
+						t.Errorf("%s: there is no %q", path, want)
+					}
+				}
+			}
+		})
+	}
+}
+
 func TestCheckWritesNothingAndFailsWhenAFileIsOutOfDate(t *testing.T) {
 	t.Parallel()
 	// Given contracts without a client

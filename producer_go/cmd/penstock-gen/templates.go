@@ -17,7 +17,8 @@ var templates = template.Must(template.New("").Funcs(template.FuncMap{
 	"usesTime":  usesTime,
 	"tags":      tags,
 	"names":     names,
-	"results":   results,
+	"handled":   handled,
+	"yields":    yields,
 	"qualified": qualified,
 }).Parse(client + fakes))
 
@@ -51,7 +52,7 @@ func usesTime(p *pkg) bool {
 		}
 	}
 	for _, t := range p.Tasks {
-		if t.Value != nil && strings.Contains(t.Value.Type, "time.Time") {
+		if slices.ContainsFunc(t.Values, func(v *valueCodec) bool { return strings.Contains(v.Type, "time.Time") }) {
 			return true
 		}
 	}
@@ -74,16 +75,21 @@ func names(variants []variant) string {
 	return strings.Join(made, ", ")
 }
 
-// results tells whether a task has a result whose Go type has that in its name.
-func results(p *pkg, part string) bool {
-	return slices.ContainsFunc(p.Tasks, func(t task) bool { return strings.Contains(t.Result, part) })
+// handled tells whether a fake's handler returns or yields a Go type that has that in its name.
+func handled(p *pkg, part string) bool {
+	return slices.ContainsFunc(p.Tasks, func(t task) bool { return strings.Contains(t.Result+" "+t.Item, part) })
+}
+
+// yields tells whether any task yields.
+func yields(p *pkg) bool {
+	return slices.ContainsFunc(p.Tasks, func(t task) bool { return t.Item != "" })
 }
 
 var identifiers = regexp.MustCompile(`[\w.]+`)
 
-// qualified is the type of a task's result as another package writes it.
-func qualified(p *pkg, t task) string {
-	return identifiers.ReplaceAllStringFunc(t.Result, func(name string) string {
+// qualified is a type as another package writes it.
+func qualified(p *pkg, of string) string {
+	return identifiers.ReplaceAllStringFunc(of, func(name string) string {
 		if slices.ContainsFunc(p.Types, func(own *goType) bool { return own.Name == name }) {
 			return p.Name + "." + name
 		}
@@ -99,12 +105,14 @@ package {{.Name}}
 
 import (
 	"context"
+	{{- if yields .}}
+	"iter"{{end}}
 	{{if usesTime .}}"time"{{end}}
 
 	penstock "github.com/penstock-mq/penstock/producer_go"
 	"github.com/penstock-mq/penstock/producer_go/typed"
 )
-{{range .Tasks}}
+{{range .Tasks}}{{if .Item}}{{template "stream" .}}{{else}}
 {{comment (printf "%s runs the task %s, version %d, and waits for its result.\n\n%s" .Func .Task .Version .Doc)}}
 func {{.Func}}(ctx context.Context, client *penstock.Client, args {{.Args}}) {{if .None}}error{{else}}({{.Result}}, error){{end}} {
 	{{- if .None}}
@@ -128,7 +136,7 @@ var {{.Var}} = typed.Task[{{.Args}}, {{.Result}}]{
 	Args: typed.Codec[{{.Args}}]{Validate: (*{{.Args}}).validate, Encode: (*{{.Args}}).encode, Decode: (*{{.Args}}).decode},
 	Result: {{.Codec}},
 }
-{{end}}
+{{end}}{{end}}
 {{range .Errors}}
 {{comment (printf "%s is what errors.Is finds in the error of a job that ended with the code %s. %s" .Name .Code .Doc)}}
 var {{.Name}} error = &penstock.RemoteError{Code: {{printf "%q" .Code}}{{if .Task}}, Task: {{printf "%q" .Task}}{{end}}}
@@ -139,7 +147,7 @@ var {{.Name}} error = &penstock.RemoteError{Code: {{printf "%q" .Code}}{{if .Tas
 {{- if is . "enum"}}{{template "enum" .}}{{end}}
 {{- if is . "union"}}{{template "union" .}}{{end}}
 {{end}}
-{{range .Tasks}}{{with .Value}}
+{{range .Tasks}}{{range .Values}}
 func validate{{title .Name}}({{if .Validate}}v{{else}}_{{end}} *{{.Type}}) *typed.InvalidError {
 	{{.Validate}}
 	return nil
@@ -153,6 +161,30 @@ func decode{{title .Name}}(v *{{.Type}}, d *typed.Decoder) {
 	{{.Decode}}
 }
 {{end}}{{end}}
+{{end}}
+
+{{define "stream"}}
+{{comment (printf "%s runs the task %s, version %d, and hands out its items as they come; %s gives its result too.\n\n%s" .Func .Task .Version .Enqueue .Doc)}}
+func {{.Func}}(ctx context.Context, client *penstock.Client, args {{.Args}}) iter.Seq2[{{.Item}}, error] {
+	return {{.Var}}.Stream(ctx, client, args)
+}
+
+{{comment (printf "%s enqueues the task %s, version %d, and does not wait. Nil options are right for most." .Enqueue .Task .Version)}}
+func {{.Enqueue}}(ctx context.Context, client *penstock.Client, args {{.Args}}, options *typed.Options) (*typed.StreamHandle[{{.Item}}, {{.Result}}], error) {
+	return {{.Var}}.Enqueue(ctx, client, args, options)
+}
+
+{{comment (printf "%s is the task %s, version %d, with its types." .Var .Task .Version)}}
+var {{.Var}} = typed.StreamTask[{{.Args}}, {{.Item}}, {{.Result}}]{
+	Task: typed.Task[{{.Args}}, {{.Result}}]{
+		Name: {{printf "%q" .Task}},
+		Version: {{.Version}},
+		Contract: {{printf "%q" .Hash}},
+		Args: typed.Codec[{{.Args}}]{Validate: (*{{.Args}}).validate, Encode: (*{{.Args}}).encode, Decode: (*{{.Args}}).decode},
+		Result: {{.Codec}},
+	},
+	Items: {{.Items}},
+}
 {{end}}
 
 {{define "struct"}}
@@ -312,15 +344,26 @@ package {{.Name}}test
 import (
 	"context"
 
-	{{if results . "time."}}"time"{{end}}
+	{{if handled . "time."}}"time"{{end}}
 
 	"{{.Import}}"
 	"github.com/penstock-mq/penstock/producer_go/penstocktest"
-	{{if results . "typed."}}"github.com/penstock-mq/penstock/producer_go/typed"{{end}}
+	{{if handled . "typed."}}"github.com/penstock-mq/penstock/producer_go/typed"{{end}}
 )
-{{$p := .}}{{range .Tasks}}
+{{$p := .}}{{range .Tasks}}{{if .Item}}
+{{comment (printf "Fake%s answers the jobs of %s, version %d, with f, which hands items to yield and stops when that has an error. Arguments, items and results pass the contract." .Func .Task .Version)}}
+func Fake{{.Func}}(double *penstocktest.Double, f func(ctx context.Context, args {{$p.Name}}.{{.Args}}, yield func({{qualified $p .Item}}) error) {{if .None}}error{{else}}({{qualified $p .Result}}, error){{end}}) {
+	{{- if .None}}
+	penstocktest.HandleStream(double, &{{$p.Name}}.{{.Var}}, func(ctx context.Context, args {{$p.Name}}.{{.Args}}, yield func({{qualified $p .Item}}) error) (typed.None, error) {
+		return typed.None{}, f(ctx, args, yield)
+	})
+	{{- else}}
+	penstocktest.HandleStream(double, &{{$p.Name}}.{{.Var}}, f)
+	{{- end}}
+}
+{{else}}
 {{comment (printf "Fake%s answers the jobs of %s, version %d, with f. Arguments and results pass the contract." .Func .Task .Version)}}
-func Fake{{.Func}}(double *penstocktest.Double, f func(ctx context.Context, args {{$p.Name}}.{{.Args}}) {{if .None}}error{{else}}({{qualified $p .}}, error){{end}}) {
+func Fake{{.Func}}(double *penstocktest.Double, f func(ctx context.Context, args {{$p.Name}}.{{.Args}}) {{if .None}}error{{else}}({{qualified $p .Result}}, error){{end}}) {
 	{{- if .None}}
 	penstocktest.HandleTask(double, &{{$p.Name}}.{{.Var}}, func(ctx context.Context, args {{$p.Name}}.{{.Args}}) (typed.None, error) {
 		return typed.None{}, f(ctx, args)
@@ -329,6 +372,6 @@ func Fake{{.Func}}(double *penstocktest.Double, f func(ctx context.Context, args
 	penstocktest.HandleTask(double, &{{$p.Name}}.{{.Var}}, f)
 	{{- end}}
 }
-{{end}}
+{{end}}{{end}}
 {{end}}
 `

@@ -56,6 +56,8 @@ func (g *typer) about(name string) string {
 		return fmt.Sprintf("are the arguments of the task %s, version %d.", c.Task, c.Version)
 	case c.Result:
 		return fmt.Sprintf("is the result of the task %s, version %d.", c.Task, c.Version)
+	case c.Items:
+		return fmt.Sprintf("is an item of the task %s, version %d.", c.Task, c.Version)
 	}
 	return fmt.Sprintf("is a type of the task %s.", c.Task)
 }
@@ -85,6 +87,7 @@ func (g *typer) named(name string, t *contract.Type, about string) {
 	case contract.Enum:
 		g.values(made, t)
 	case contract.Union:
+		g.pkg.names.taken[lowerFirst(name)] = true // its decode function is none of a value
 		made.Discriminator = t.Discriminator
 		for _, ref := range t.Refs {
 			made.Variants = append(made.Variants, variant{g.contract.Tag(ref, t.Discriminator), g.pkg.types[g.contract][ref]})

@@ -85,6 +85,7 @@ type Contract struct {
 	Version     int
 	Args        string
 	Result      string
+	Items       string // "" when it yields nothing
 	Errors      []Code
 	Callable    string
 	Positional  []string

@@ -65,7 +65,7 @@ func TestTheCommittedContractsAreRead(t *testing.T) {
 				t.Error(err)
 				continue
 			}
-			if len(c.Hash) != 16 || c.Defs[c.Args] == nil || c.Defs[c.Result] == nil {
+			if len(c.Hash) != 16 || c.Defs[c.Args] == nil || c.Defs[c.Result] == nil || c.Items != "" && c.Defs[c.Items] == nil {
 				t.Errorf("%s: hash %q", path, c.Hash)
 			}
 		}

@@ -18,6 +18,9 @@ func (r *reader) lint() {
 			r.bad("x-task.positional", "%q is no argument", name)
 		}
 	}
+	if c.Items != "" && r.target(&Type{Kind: Ref, Name: c.Items}).Kind == Null {
+		r.bad("x-task.items", "an item is never null")
+	}
 	tags := map[string][]string{}
 	for _, name := range c.Names {
 		t, at := c.Defs[name], "$defs."+name
@@ -39,6 +42,9 @@ func (r *reader) lint() {
 	used := map[string]bool{}
 	r.use(c.Args, used)
 	r.use(c.Result, used)
+	if c.Items != "" {
+		r.use(c.Items, used)
+	}
 	for _, name := range c.Names {
 		if !used[name] {
 			r.bad("$defs."+name, "nothing refers to it")

@@ -119,7 +119,7 @@ func (r *reader) str(o *object, key, at string) string {
 
 func (r *reader) task(o *object) {
 	c := r.contract
-	r.keys(o, "x-task", []string{"name", "version", "args", "result"}, []string{"errors", "callable", "positional", "deprecated_since"})
+	r.keys(o, "x-task", []string{"name", "version", "args", "result"}, []string{"items", "errors", "callable", "positional", "deprecated_since"})
 	if c.Task = r.str(o, "name", "x-task"); o.has("name") && !wire.ValidTask(c.Task) {
 		r.bad("x-task.name", "it is no task's name, <queue>.<function>")
 	}
@@ -133,6 +133,9 @@ func (r *reader) task(o *object) {
 	}
 	if c.Result = r.str(o, "result", "x-task"); o.has("result") && c.Defs[c.Result] == nil {
 		r.bad("x-task.result", "it names no type of $defs")
+	}
+	if c.Items = r.str(o, "items", "x-task"); o.has("items") && c.Defs[c.Items] == nil {
+		r.bad("x-task.items", "it names no type of $defs")
 	}
 	if c.Callable = r.str(o, "callable", "x-task"); o.has("callable") && !callable.MatchString(c.Callable) {
 		r.bad("x-task.callable", "it is not MODULE:CALLABLE")

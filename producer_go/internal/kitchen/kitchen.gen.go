@@ -5,6 +5,7 @@ package kitchen
 
 import (
 	"context"
+	"iter"
 	"time"
 
 	penstock "github.com/penstock-mq/penstock/producer_go"
@@ -53,6 +54,31 @@ var EverythingTask = typed.Task[EverythingArgs, *Tree]{
 	Contract: "5c9a8caefda7cff9",
 	Args:     typed.Codec[EverythingArgs]{Validate: (*EverythingArgs).validate, Encode: (*EverythingArgs).encode, Decode: (*EverythingArgs).decode},
 	Result:   typed.Codec[*Tree]{Validate: validateEverythingResult, Encode: encodeEverythingResult, Decode: decodeEverythingResult},
+}
+
+// Heat runs the task kitchen.heat, version 1, and hands out its items as they come; EnqueueHeat gives its
+// result too.
+//
+// Say how hot the oven is, step by step, and nothing in the end.
+func Heat(ctx context.Context, client *penstock.Client, args HeatArgs) iter.Seq2[float64, error] {
+	return HeatTask.Stream(ctx, client, args)
+}
+
+// EnqueueHeat enqueues the task kitchen.heat, version 1, and does not wait. Nil options are right for most.
+func EnqueueHeat(ctx context.Context, client *penstock.Client, args HeatArgs, options *typed.Options) (*typed.StreamHandle[float64, typed.None], error) {
+	return HeatTask.Enqueue(ctx, client, args, options)
+}
+
+// HeatTask is the task kitchen.heat, version 1, with its types.
+var HeatTask = typed.StreamTask[HeatArgs, float64, typed.None]{
+	Task: typed.Task[HeatArgs, typed.None]{
+		Name:     "kitchen.heat",
+		Version:  1,
+		Contract: "4b277f9da13eeb3a",
+		Args:     typed.Codec[HeatArgs]{Validate: (*HeatArgs).validate, Encode: (*HeatArgs).encode, Decode: (*HeatArgs).decode},
+		Result:   typed.NoneCodec,
+	},
+	Items: typed.Codec[float64]{Validate: validateHeatItem, Encode: encodeHeatItem, Decode: decodeHeatItem},
 }
 
 // Limits runs the task kitchen.limits, version 1, and waits for its result.
@@ -122,6 +148,56 @@ var NothingV2Task = typed.Task[NothingArgsV2, Cooked]{
 	Result:   typed.Codec[Cooked]{Validate: (*Cooked).validate, Encode: (*Cooked).encode, Decode: (*Cooked).decode},
 }
 
+// Serve runs the task kitchen.serve, version 1, and hands out its items as they come; EnqueueServe gives its
+// result too.
+//
+// Serve a meal, course after course.
+func Serve(ctx context.Context, client *penstock.Client, args ServeArgs) iter.Seq2[Course, error] {
+	return ServeTask.Stream(ctx, client, args)
+}
+
+// EnqueueServe enqueues the task kitchen.serve, version 1, and does not wait. Nil options are right for most.
+func EnqueueServe(ctx context.Context, client *penstock.Client, args ServeArgs, options *typed.Options) (*typed.StreamHandle[Course, Bill], error) {
+	return ServeTask.Enqueue(ctx, client, args, options)
+}
+
+// ServeTask is the task kitchen.serve, version 1, with its types.
+var ServeTask = typed.StreamTask[ServeArgs, Course, Bill]{
+	Task: typed.Task[ServeArgs, Bill]{
+		Name:     "kitchen.serve",
+		Version:  1,
+		Contract: "80f3169446749c3b",
+		Args:     typed.Codec[ServeArgs]{Validate: (*ServeArgs).validate, Encode: (*ServeArgs).encode, Decode: (*ServeArgs).decode},
+		Result:   typed.Codec[Bill]{Validate: (*Bill).validate, Encode: (*Bill).encode, Decode: (*Bill).decode},
+	},
+	Items: typed.Codec[Course]{Validate: (*Course).validate, Encode: (*Course).encode, Decode: (*Course).decode},
+}
+
+// Stack runs the task kitchen.stack, version 1, and hands out its items as they come; EnqueueStack gives its
+// result too.
+//
+// Give the shapes back, and an empty place after each.
+func Stack(ctx context.Context, client *penstock.Client, args StackArgs) iter.Seq2[StackItem, error] {
+	return StackTask.Stream(ctx, client, args)
+}
+
+// EnqueueStack enqueues the task kitchen.stack, version 1, and does not wait. Nil options are right for most.
+func EnqueueStack(ctx context.Context, client *penstock.Client, args StackArgs, options *typed.Options) (*typed.StreamHandle[StackItem, map[string][]int64], error) {
+	return StackTask.Enqueue(ctx, client, args, options)
+}
+
+// StackTask is the task kitchen.stack, version 1, with its types.
+var StackTask = typed.StreamTask[StackArgs, StackItem, map[string][]int64]{
+	Task: typed.Task[StackArgs, map[string][]int64]{
+		Name:     "kitchen.stack",
+		Version:  1,
+		Contract: "32ee82e9a03bf413",
+		Args:     typed.Codec[StackArgs]{Validate: (*StackArgs).validate, Encode: (*StackArgs).encode, Decode: (*StackArgs).decode},
+		Result:   typed.Codec[map[string][]int64]{Validate: validateStackResult, Encode: encodeStackResult, Decode: decodeStackResult},
+	},
+	Items: typed.Codec[StackItem]{Validate: validateStackItemValue, Encode: encodeStackItemValue, Decode: decodeStackItemValue},
+}
+
 // Weather runs the task kitchen.weather, version 1, and waits for its result.
 //
 // Say how it is; there may be other words one day.
@@ -146,7 +222,7 @@ var WeatherTask = typed.Task[WeatherArgs, WeatherResult]{
 
 // ErrEmpty is what errors.Is finds in the error of a job that ended with the code EMPTY. There is nothing to
 // cook.
-var ErrEmpty error = &penstock.RemoteError{Code: "EMPTY", Task: "kitchen.everything"}
+var ErrEmpty error = &penstock.RemoteError{Code: "EMPTY"}
 
 // ErrTooHot is what errors.Is finds in the error of a job that ended with the code TOO_HOT. The oven is too
 // hot.
@@ -1531,6 +1607,69 @@ func (v *Options) decode(d *typed.Decoder) {
 	}
 }
 
+// HeatArgs are the arguments of the task kitchen.heat, version 1.
+type HeatArgs struct {
+	Start float64
+	// At least 0, at most 10000. Nil means 3.
+	Steps *int64
+}
+
+// Validate returns a *typed.InvalidError when a value breaks its contract.
+func (v HeatArgs) Validate() error { return v.validate().Err() }
+
+func (v HeatArgs) validate() *typed.InvalidError {
+	if !typed.Finite(v.Start) {
+		return typed.Fail("finite", "float", "must be finite").In("start")
+	}
+	if v.Steps != nil {
+		if *v.Steps < 0 {
+			return typed.Fail("minimum", "int", "must be at least 0").In("steps")
+		}
+		if *v.Steps > 10000 {
+			return typed.Fail("maximum", "int", "must be at most 10000").In("steps")
+		}
+	}
+	return nil
+}
+
+func (v HeatArgs) encode(e *typed.Encoder) {
+	n := 1
+	if v.Steps != nil {
+		n++
+	}
+	e.Map(n)
+	e.Key("start")
+	e.Float(v.Start)
+	if v.Steps != nil {
+		e.Key("steps")
+		e.Int(*v.Steps)
+	}
+	e.Close()
+}
+
+func (v *HeatArgs) decode(d *typed.Decoder) {
+	var has [2]bool
+	for range max(d.Map(), 0) {
+		switch key := d.Key(); key {
+		case "start":
+			has[0] = true
+			d.Property(key)
+			v.Start = d.Float()
+			d.Leave()
+		case "steps":
+			d.Property(key)
+			v.Steps = new(int64)
+			*v.Steps = d.Int()
+			d.Leave()
+		default:
+			d.Unknown(key)
+		}
+	}
+	if !has[0] {
+		d.Missing("start")
+	}
+}
+
 // LimitsArgs are the arguments of the task kitchen.limits, version 1.
 type LimitsArgs struct {
 	// At least -5, at most 5.
@@ -1888,6 +2027,386 @@ func (v *Cooked) decode(d *typed.Decoder) {
 	}
 }
 
+// ServeArgs are the arguments of the task kitchen.serve, version 1.
+type ServeArgs struct {
+	// The courses.
+	Names []string
+	// What each is served on.
+	Plate ServeArgsPlate
+}
+
+// Validate returns a *typed.InvalidError when a value breaks its contract.
+func (v ServeArgs) Validate() error { return v.validate().Err() }
+
+func (v ServeArgs) validate() *typed.InvalidError {
+	if v.Plate == nil {
+		return typed.Fail("missing", "absent", "is missing").In("plate")
+	}
+	if err := v.Plate.validate(); err != nil {
+		return err.In("plate")
+	}
+	return nil
+}
+
+func (v ServeArgs) encode(e *typed.Encoder) {
+	e.Map(2)
+	e.Key("names")
+	e.Array(len(v.Names))
+	for i1 := range v.Names {
+		e.Str(v.Names[i1])
+	}
+	e.Close()
+	e.Key("plate")
+	v.Plate.encode(e)
+	e.Close()
+}
+
+func (v *ServeArgs) decode(d *typed.Decoder) {
+	var has [2]bool
+	for range max(d.Map(), 0) {
+		switch key := d.Key(); key {
+		case "names":
+			has[0] = true
+			d.Property(key)
+			if n1 := d.Array(); n1 >= 0 {
+				v.Names = make([]string, 0, min(n1, 4096))
+				for i1 := range n1 {
+					d.Index(i1)
+					var x1 string
+					x1 = d.Str()
+					d.Leave()
+					if d.Misfit() != nil {
+						break
+					}
+					v.Names = append(v.Names, x1)
+				}
+			}
+			d.Leave()
+		case "plate":
+			has[1] = true
+			d.Property(key)
+			v.Plate = decodeServeArgsPlate(d)
+			d.Leave()
+		default:
+			d.Unknown(key)
+		}
+	}
+	if !has[0] {
+		d.Missing("names")
+	}
+	if !has[1] {
+		d.Missing("plate")
+	}
+}
+
+// ServeArgsPlate is a type of the task kitchen.serve.
+//
+// What each is served on.
+//
+// It is one of Circle, Box.
+type ServeArgsPlate interface {
+	Validate() error
+
+	isServeArgsPlate()
+	validate() *typed.InvalidError
+	encode(e *typed.Encoder)
+}
+
+func (Circle) isServeArgsPlate() {}
+
+func (Box) isServeArgsPlate() {}
+
+func decodeServeArgsPlate(d *typed.Decoder) ServeArgsPlate {
+	switch d.Tag("kind", "circle", "box") {
+	case "circle":
+		var v Circle
+		v.decode(d)
+		return v
+	case "box":
+		var v Box
+		v.decode(d)
+		return v
+	}
+	return nil
+}
+
+// Course is an item of the task kitchen.serve, version 1.
+//
+// A part of a meal.
+type Course struct {
+	// What it is.
+	Name string
+	// What it is served on.
+	Plate CoursePlate
+	// Nil means none.
+	Note *string
+}
+
+// Validate returns a *typed.InvalidError when a value breaks its contract.
+func (v Course) Validate() error { return v.validate().Err() }
+
+func (v Course) validate() *typed.InvalidError {
+	if v.Plate == nil {
+		return typed.Fail("missing", "absent", "is missing").In("plate")
+	}
+	if err := v.Plate.validate(); err != nil {
+		return err.In("plate")
+	}
+	return nil
+}
+
+func (v Course) encode(e *typed.Encoder) {
+	n := 2
+	if v.Note != nil {
+		n++
+	}
+	e.Map(n)
+	e.Key("name")
+	e.Str(v.Name)
+	e.Key("plate")
+	v.Plate.encode(e)
+	if v.Note != nil {
+		e.Key("note")
+		e.Str(*v.Note)
+	}
+	e.Close()
+}
+
+func (v *Course) decode(d *typed.Decoder) {
+	var has [3]bool
+	for range max(d.Map(), 0) {
+		switch key := d.Key(); key {
+		case "name":
+			has[0] = true
+			d.Property(key)
+			v.Name = d.Str()
+			d.Leave()
+		case "plate":
+			has[1] = true
+			d.Property(key)
+			v.Plate = decodeCoursePlate(d)
+			d.Leave()
+		case "note":
+			d.Property(key)
+			v.Note = new(string)
+			*v.Note = d.Str()
+			d.Leave()
+		default:
+			d.Unknown(key)
+		}
+	}
+	if !has[0] {
+		d.Missing("name")
+	}
+	if !has[1] {
+		d.Missing("plate")
+	}
+}
+
+// CoursePlate is a type of the task kitchen.serve.
+//
+// What it is served on.
+//
+// It is one of Circle, Box.
+type CoursePlate interface {
+	Validate() error
+
+	isCoursePlate()
+	validate() *typed.InvalidError
+	encode(e *typed.Encoder)
+}
+
+func (Circle) isCoursePlate() {}
+
+func (Box) isCoursePlate() {}
+
+func decodeCoursePlate(d *typed.Decoder) CoursePlate {
+	switch d.Tag("kind", "circle", "box") {
+	case "circle":
+		var v Circle
+		v.decode(d)
+		return v
+	case "box":
+		var v Box
+		v.decode(d)
+		return v
+	}
+	return nil
+}
+
+// Bill is the result of the task kitchen.serve, version 1.
+//
+// What a meal has cost.
+type Bill struct {
+	// A decimal number.
+	Total   string
+	Courses int64
+}
+
+// Validate returns a *typed.InvalidError when a value breaks its contract.
+func (v Bill) Validate() error { return v.validate().Err() }
+
+func (v Bill) validate() *typed.InvalidError {
+	if !typed.IsDecimal(v.Total) {
+		return typed.Fail("format", "str", "must be a decimal number such as -12.50").In("total")
+	}
+	return nil
+}
+
+func (v Bill) encode(e *typed.Encoder) {
+	e.Map(2)
+	e.Key("total")
+	e.Str(v.Total)
+	e.Key("courses")
+	e.Int(v.Courses)
+	e.Close()
+}
+
+func (v *Bill) decode(d *typed.Decoder) {
+	var has [2]bool
+	for range max(d.Map(), 0) {
+		switch key := d.Key(); key {
+		case "total":
+			has[0] = true
+			d.Property(key)
+			v.Total = d.Str()
+			d.Leave()
+		case "courses":
+			has[1] = true
+			d.Property(key)
+			v.Courses = d.Int()
+			d.Leave()
+		default:
+			d.Unknown(key)
+		}
+	}
+	if !has[0] {
+		d.Missing("total")
+	}
+	if !has[1] {
+		d.Missing("courses")
+	}
+}
+
+// StackArgs are the arguments of the task kitchen.stack, version 1.
+type StackArgs struct {
+	Shapes []StackArgsShapes
+}
+
+// Validate returns a *typed.InvalidError when a value breaks its contract.
+func (v StackArgs) Validate() error { return v.validate().Err() }
+
+func (v StackArgs) validate() *typed.InvalidError {
+	for i1 := range v.Shapes {
+		if v.Shapes[i1] == nil {
+			return typed.Fail("missing", "absent", "is missing").At(i1).In("shapes")
+		}
+		if err := v.Shapes[i1].validate(); err != nil {
+			return err.At(i1).In("shapes")
+		}
+	}
+	return nil
+}
+
+func (v StackArgs) encode(e *typed.Encoder) {
+	e.Map(1)
+	e.Key("shapes")
+	e.Array(len(v.Shapes))
+	for i1 := range v.Shapes {
+		v.Shapes[i1].encode(e)
+	}
+	e.Close()
+	e.Close()
+}
+
+func (v *StackArgs) decode(d *typed.Decoder) {
+	var has [1]bool
+	for range max(d.Map(), 0) {
+		switch key := d.Key(); key {
+		case "shapes":
+			has[0] = true
+			d.Property(key)
+			if n1 := d.Array(); n1 >= 0 {
+				v.Shapes = make([]StackArgsShapes, 0, min(n1, 4096))
+				for i1 := range n1 {
+					d.Index(i1)
+					var x1 StackArgsShapes
+					x1 = decodeStackArgsShapes(d)
+					d.Leave()
+					if d.Misfit() != nil {
+						break
+					}
+					v.Shapes = append(v.Shapes, x1)
+				}
+			}
+			d.Leave()
+		default:
+			d.Unknown(key)
+		}
+	}
+	if !has[0] {
+		d.Missing("shapes")
+	}
+}
+
+// StackArgsShapes is a type of the task kitchen.stack.
+//
+// It is one of Circle, Box.
+type StackArgsShapes interface {
+	Validate() error
+
+	isStackArgsShapes()
+	validate() *typed.InvalidError
+	encode(e *typed.Encoder)
+}
+
+func (Circle) isStackArgsShapes() {}
+
+func (Box) isStackArgsShapes() {}
+
+func decodeStackArgsShapes(d *typed.Decoder) StackArgsShapes {
+	switch d.Tag("kind", "circle", "box") {
+	case "circle":
+		var v Circle
+		v.decode(d)
+		return v
+	case "box":
+		var v Box
+		v.decode(d)
+		return v
+	}
+	return nil
+}
+
+// StackItem is a type of the task kitchen.stack.
+//
+// It is one of Circle, Box.
+type StackItem interface {
+	Validate() error
+
+	isStackItem()
+	validate() *typed.InvalidError
+	encode(e *typed.Encoder)
+}
+
+func (Circle) isStackItem() {}
+
+func (Box) isStackItem() {}
+
+func decodeStackItem(d *typed.Decoder) StackItem {
+	switch d.Tag("kind", "circle", "box") {
+	case "circle":
+		var v Circle
+		v.decode(d)
+		return v
+	case "box":
+		var v Box
+		v.decode(d)
+		return v
+	}
+	return nil
+}
+
 // WeatherArgs are the arguments of the task kitchen.weather, version 1.
 type WeatherArgs struct {
 	City string
@@ -1984,6 +2503,24 @@ func decodeEverythingResult(v **Tree, d *typed.Decoder) {
 	}
 }
 
+func validateHeatItem(v *float64) *typed.InvalidError {
+	if !typed.Finite(*v) {
+		return typed.Fail("finite", "float", "must be finite")
+	}
+	if *v > 300 {
+		return typed.Fail("maximum", "float", "must be at most 300")
+	}
+	return nil
+}
+
+func encodeHeatItem(v *float64, e *typed.Encoder) {
+	e.Float(*v)
+}
+
+func decodeHeatItem(v *float64, d *typed.Decoder) {
+	*v = d.Float()
+}
+
 func validateLimitsResult(v *[]float64) *typed.InvalidError {
 	if len((*v)) > 2 {
 		return typed.Fail("maxItems", "array", "must have at most 2 elements")
@@ -2002,6 +2539,82 @@ func encodeLimitsResult(v *[]float64, e *typed.Encoder) {
 
 func decodeLimitsResult(v *[]float64, d *typed.Decoder) {
 	*v = d.Floats()
+}
+
+func validateStackResult(_ *map[string][]int64) *typed.InvalidError {
+
+	return nil
+}
+
+func encodeStackResult(v *map[string][]int64, e *typed.Encoder) {
+	e.Map(len((*v)))
+	for _, key1 := range typed.Keys((*v)) {
+		e.Key(key1)
+		x1 := (*v)[key1]
+		e.Array(len(x1))
+		for i2 := range x1 {
+			e.Int(x1[i2])
+		}
+		e.Close()
+	}
+	e.Close()
+}
+
+func decodeStackResult(v *map[string][]int64, d *typed.Decoder) {
+	if n1 := d.Map(); n1 >= 0 {
+		*v = make(map[string][]int64, min(n1, 4096))
+		for range n1 {
+			key1 := d.Key()
+			d.Property(key1)
+			var x1 []int64
+			if n2 := d.Array(); n2 >= 0 {
+				x1 = make([]int64, 0, min(n2, 4096))
+				for i2 := range n2 {
+					d.Index(i2)
+					var x2 int64
+					x2 = d.Int()
+					d.Leave()
+					if d.Misfit() != nil {
+						break
+					}
+					x1 = append(x1, x2)
+				}
+			}
+			d.Leave()
+			if d.Misfit() != nil {
+				break
+			}
+			(*v)[key1] = x1
+		}
+	}
+}
+
+func validateStackItemValue(v *StackItem) *typed.InvalidError {
+	if (*v) != nil {
+		if (*v) == nil {
+			return typed.Fail("missing", "absent", "is missing")
+		}
+		if err := (*v).validate(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func encodeStackItemValue(v *StackItem, e *typed.Encoder) {
+	if (*v) == nil {
+		e.Nil()
+	} else {
+		(*v).encode(e)
+	}
+}
+
+func decodeStackItemValue(v *StackItem, d *typed.Decoder) {
+	if d.Null() {
+		*v = nil
+	} else {
+		*v = decodeStackItem(d)
+	}
 }
 
 func validateWeatherResult(_ *WeatherResult) *typed.InvalidError {

@@ -12,10 +12,32 @@ import (
 	"github.com/penstock-mq/penstock/producer_go/typed"
 )
 
-// Python has the same test: tests/contract/test_task_vectors.py.
-func TestTheVectorsOfTasks(t *testing.T) {
+// Python has the same tests: tests/contract/test_task_vectors.py.
+func TestTheVectorsOfArguments(t *testing.T) {
 	t.Parallel()
-	text, err := os.ReadFile("../../../contracts/vectors/tasks/arguments.json")
+	hold(t, "arguments", 100, map[string]judgement{
+		"kitchen.everything": judge(kitchen.EverythingTask.Args),
+		"kitchen.limits":     judge(kitchen.LimitsTask.Args),
+		"kitchen.nothing":    judge(kitchen.NothingTask.Args),
+	})
+}
+
+func TestTheVectorsOfItems(t *testing.T) {
+	t.Parallel()
+	hold(t, "items", 19, map[string]judgement{
+		"kitchen.serve": item(judge(kitchen.ServeTask.Items)),
+		"kitchen.heat":  item(judge(kitchen.HeatTask.Items)),
+		"kitchen.stack": item(judge(kitchen.StackTask.Items)),
+	})
+}
+
+// judgement reads a body and writes it again, or says what is wrong with it.
+type judgement func(body []byte) ([]byte, *typed.InvalidError)
+
+// hold tries a file of vectors, which has at least so many, with one judgement for each task.
+func hold(t *testing.T, name string, least int, judges map[string]judgement) {
+	t.Helper()
+	text, err := os.ReadFile("../../../contracts/vectors/tasks/" + name + ".json")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -25,13 +47,8 @@ func TestTheVectorsOfTasks(t *testing.T) {
 			Canonical                                 bool
 		}
 	}
-	if err := json.Unmarshal(text, &file); err != nil || len(file.Vectors) < 100 {
+	if err := json.Unmarshal(text, &file); err != nil || len(file.Vectors) < least {
 		t.Fatal(len(file.Vectors), err)
-	}
-	judges := map[string]func([]byte) ([]byte, *typed.InvalidError){
-		"kitchen.everything": judge(kitchen.EverythingTask.Args),
-		"kitchen.limits":     judge(kitchen.LimitsTask.Args),
-		"kitchen.nothing":    judge(kitchen.NothingTask.Args),
 	}
 	for _, v := range file.Vectors {
 		body, err := hex.DecodeString(v.Hex)
@@ -54,7 +71,18 @@ func TestTheVectorsOfTasks(t *testing.T) {
 	}
 }
 
-func judge[T any](codec typed.Codec[T]) func([]byte) ([]byte, *typed.InvalidError) {
+// item is the judgement of an item, whose paths begin with that.
+func item(judge judgement) judgement {
+	return func(body []byte) ([]byte, *typed.InvalidError) {
+		written, invalid := judge(body)
+		if invalid != nil {
+			invalid = invalid.In("item")
+		}
+		return written, invalid
+	}
+}
+
+func judge[T any](codec typed.Codec[T]) judgement {
 	return func(body []byte) ([]byte, *typed.InvalidError) {
 		value, invalid := codec.Read(body)
 		if invalid != nil {

@@ -22,6 +22,14 @@ func FakeEverything(double *penstocktest.Double, f func(ctx context.Context, arg
 	penstocktest.HandleTask(double, &kitchen.EverythingTask, f)
 }
 
+// FakeHeat answers the jobs of kitchen.heat, version 1, with f, which hands items to yield and stops when
+// that has an error. Arguments, items and results pass the contract.
+func FakeHeat(double *penstocktest.Double, f func(ctx context.Context, args kitchen.HeatArgs, yield func(float64) error) error) {
+	penstocktest.HandleStream(double, &kitchen.HeatTask, func(ctx context.Context, args kitchen.HeatArgs, yield func(float64) error) (typed.None, error) {
+		return typed.None{}, f(ctx, args, yield)
+	})
+}
+
 // FakeLimits answers the jobs of kitchen.limits, version 1, with f. Arguments and results pass the contract.
 func FakeLimits(double *penstocktest.Double, f func(ctx context.Context, args kitchen.LimitsArgs) ([]float64, error)) {
 	penstocktest.HandleTask(double, &kitchen.LimitsTask, f)
@@ -39,6 +47,18 @@ func FakeNothing(double *penstocktest.Double, f func(ctx context.Context, args k
 // contract.
 func FakeNothingV2(double *penstocktest.Double, f func(ctx context.Context, args kitchen.NothingArgsV2) (kitchen.Cooked, error)) {
 	penstocktest.HandleTask(double, &kitchen.NothingV2Task, f)
+}
+
+// FakeServe answers the jobs of kitchen.serve, version 1, with f, which hands items to yield and stops when
+// that has an error. Arguments, items and results pass the contract.
+func FakeServe(double *penstocktest.Double, f func(ctx context.Context, args kitchen.ServeArgs, yield func(kitchen.Course) error) (kitchen.Bill, error)) {
+	penstocktest.HandleStream(double, &kitchen.ServeTask, f)
+}
+
+// FakeStack answers the jobs of kitchen.stack, version 1, with f, which hands items to yield and stops when
+// that has an error. Arguments, items and results pass the contract.
+func FakeStack(double *penstocktest.Double, f func(ctx context.Context, args kitchen.StackArgs, yield func(kitchen.StackItem) error) (map[string][]int64, error)) {
+	penstocktest.HandleStream(double, &kitchen.StackTask, f)
 }
 
 // FakeWeather answers the jobs of kitchen.weather, version 1, with f. Arguments and results pass the

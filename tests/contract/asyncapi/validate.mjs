@@ -17,7 +17,7 @@ console.log(
   JSON.stringify({
     diagnostics: diagnostics.map(({ code, message, path, severity }) => ({ code, message, path: path.join("."), severity })),
     operations: document?.operations().all().map((operation) => operation.id()) ?? [],
-    replies: document?.operations().all().filter((operation) => operation.reply()?.messages().length === 1).length ?? 0,
+    replies: document?.operations().all().filter((operation) => operation.reply()?.messages().length > 0).length ?? 0,
     valid,
   }),
 );

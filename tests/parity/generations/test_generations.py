@@ -26,6 +26,7 @@ EXPECTED: Final[dict[str, dict[str, Any]]] = json.loads((HERE / "expected.json")
 BREAKING: Final = {
     *(Rule.PROPERTY_REMOVED, Rule.PROPERTY_RENAMED, Rule.DEFAULT_CHANGED, Rule.TYPE_CHANGED, Rule.WIRE_CHANGED),
     *(Rule.FORMAT_CHANGED, Rule.DTYPE_CHANGED, Rule.DISCRIMINATOR_CHANGED, Rule.TASK_RENAMED),
+    *(Rule.ITEMS_ADDED, Rule.ITEMS_REMOVED),
 }
 #: Kinds of change that are allowed, and are not here: nothing of them is seen on the wire.
 UNSEEN: Final = {Rule.ENUM_OPENED, Rule.ENUM_CLOSED, Rule.POSITIONAL_CHANGED, Rule.ERROR_REMOVED}

@@ -12,7 +12,7 @@ import pytest
 
 from penstock.schema.encode import Encoders
 from penstock.schema.library import Library
-from penstock.schema.model import Ref, Type
+from penstock.schema.model import Contract, Ref, Type
 from penstock.wire.codec import encode, pack
 from penstock.wire.registry import MAX_BODY_BYTES
 from penstock.wire.scan import scan
@@ -20,7 +20,19 @@ from tests.helpers.differ import Differ, Verdict, differ
 from tests.helpers.samples import Sampler, bent, mutated
 from tests.helpers.subject import Arguments
 
-TASKS: Final = (("everything", 1), ("limits", 1), ("arrays", 1), ("nothing", 1), ("nothing", 2), ("weather", 1))
+TASKS: Final = (
+    ("everything", 1),
+    ("limits", 1),
+    ("arrays", 1),
+    ("nothing", 1),
+    ("nothing", 2),
+    ("weather", 1),
+    ("serve", 1),
+    ("heat", 1),
+    ("stack", 1),
+)
+#: Those that yield; their items have the selectors behind all results.
+STREAMS: Final = ("serve", "heat", "stack")
 CASES: Final = int(os.environ.get("PENSTOCK_DIFFERENTIAL", "12000"))
 SEED: Final = int(os.environ.get("PENSTOCK_SEED", "20261125"))
 CONTRACTS: Final = Path(__file__).parents[2] / "contract" / "tasks"
@@ -110,17 +122,36 @@ def test_go_reads_what_python_answers_and_would_write_the_same(go: Differ, subje
     for _ in range(1000):
         subject = pick.choice(subjects)
         contract = subject.arguments.contract
-        type_: Type = Ref(name=contract.result)
-        value = Sampler(contract, pick.getrandbits(64)).value(type_)
-        encoders = Encoders(contract)
-        encoders.begin(1)
-        as_returned = _returned(value)
-        body = pack(encoders.of(type_)(as_returned, 1), max_bytes=MAX_BODY_BYTES)
-        cases.append((len(TASKS) + subject.selector, body))
+        cases.append((len(TASKS) + subject.selector, written(contract, contract.result, pick)))
 
     # When Go reads them, then it accepts each and has the same bytes for it
     for (_, body), verdict in zip(cases, go.ask(cases), strict=True):
         assert verdict == Verdict("k", body)
+
+
+def test_go_reads_what_python_yields_and_would_write_the_same(go: Differ, subjects: list[Subject]) -> None:
+    # Given items as a worker writes them
+    pick = random.Random(SEED + 3)
+    contracts = {subject.arguments.contract.name: subject.arguments.contract for subject in subjects}
+    cases: list[tuple[int, bytes]] = []
+    for _ in range(500):
+        number, name = pick.choice([*enumerate(STREAMS)])
+        contract = contracts[f"kitchen.{name}"]
+        assert contract.items is not None
+        cases.append((2 * len(TASKS) + number, written(contract, contract.items, pick)))
+
+    # When Go reads them, then it accepts each and has the same bytes for it
+    for (_, body), verdict in zip(cases, go.ask(cases), strict=True):
+        assert verdict == Verdict("k", body)
+
+
+def written(contract: Contract, name: str, pick: random.Random) -> bytes:
+    """A value of a named type as a worker writes it."""
+    type_: Type = Ref(name=name)
+    value = Sampler(contract, pick.getrandbits(64)).value(type_)
+    encoders = Encoders(contract)
+    encoders.begin(1)
+    return pack(encoders.of(type_)(_returned(value), 1), max_bytes=MAX_BODY_BYTES)
 
 
 def _returned(value: Any) -> Any:
@@ -132,15 +163,17 @@ def _returned(value: Any) -> Any:
     return value
 
 
-def test_go_ignores_what_it_does_not_know_in_a_result(go: Differ) -> None:
-    # Given results with a property that this version of the contract does not have
+def test_go_ignores_what_it_does_not_know_in_a_result_or_an_item(go: Differ) -> None:
+    # Given results and an item with a property that this version of the contract does not have
+    course = {"name": "soup", "plate": {"radius": 1.0, "kind": "circle"}}
     cooked, tree = encode({"type": "a", "job_id": "b", "new": [1, {"x": 2}]}), encode({"value": 1, "new": None})
 
     # When Go reads them
-    verdicts = go.ask([(len(TASKS) + 4, cooked), (len(TASKS), tree)])
+    verdicts = go.ask([(len(TASKS) + 4, cooked), (len(TASKS), tree), (2 * len(TASKS), encode({**course, "new": 1}))])
 
     # Then the rest is there
     assert verdicts == [
         Verdict("k", pack({"type": "a", "job_id": "b"}, max_bytes=100)),
         Verdict("k", pack({"value": 1}, max_bytes=100)),
+        Verdict("k", pack(course, max_bytes=100)),
     ]

@@ -89,16 +89,18 @@ CHANGES: list[tuple[str, Any, Any, bool, bool, str]] = [
 
 
 def with_part(role: str, part: Any) -> Any:
-    """A contract with this part as the property `x` of its arguments or its result."""
+    """A contract with this part as the property `x` of its arguments, its result or its items."""
     schema, required = part if isinstance(part, tuple) else (part, True)
     properties = {"id": INT} if schema is None else {"id": INT, "x": schema}
     names = ["id", *(["x"] if schema is not None and required else [])]
     if role == "arguments":
         return contract(properties, required=names)
+    if role == "items":
+        return contract(items="Word", defs={"Word": obj(properties, names)})
     return contract(result=obj(properties, names))
 
 
-@pytest.mark.parametrize("role", ["arguments", "result"])
+@pytest.mark.parametrize("role", ["arguments", "result", "items"])
 @pytest.mark.parametrize(("name", "before", "after", "args", "result", "rule"), CHANGES, ids=[c[0] for c in CHANGES])
 def test_a_change_is_judged_by_where_it_is(
     name: str, before: Any, after: Any, args: bool, result: bool, rule: str, role: str
@@ -112,7 +114,7 @@ def test_a_change_is_judged_by_where_it_is(
     # Then the verdict is that of the table in the dialect, with place, meaning and remedy
     assert (finding.rule, finding.where) == (rule, role)
     assert finding.breaks is (args if role == "arguments" else result), name
-    assert finding.path.startswith("x" if role == "arguments" else "result.x")
+    assert finding.path.startswith({"arguments": "x", "result": "result.x", "items": "item.x"}[role])
     assert finding.change
     assert finding.means
     assert bool(finding.remedy) is finding.breaks
@@ -122,7 +124,7 @@ def test_a_change_is_judged_by_where_it_is(
 
 @pytest.mark.parametrize("part", [c[1] for c in CHANGES], ids=[c[0] for c in CHANGES])
 def test_what_has_not_changed_is_no_finding(part: Any) -> None:
-    for role in ("arguments", "result"):
+    for role in ("arguments", "result", "items"):
         assert judge(with_part(role, part), with_part(role, part)) == []
 
 
@@ -234,6 +236,22 @@ def test_the_order_by_position_is_nobodys_business_but_the_workers() -> None:
     args = {"a": INT, "b": INT}
     (finding,) = judge(contract(args, positional=["a", "b"]), contract(args, positional=["b", "a"]))
     assert (finding.rule, finding.breaks) == ("POSITIONAL_CHANGED", OK)
+
+
+def test_a_task_that_begins_to_yield_breaks_its_callers_in_words_that_a_go_developer_understands() -> None:
+    (finding,) = judge(contract(), contract(items="Word", defs={"Word": INT}))
+    assert (finding.rule, finding.breaks, finding.where) == ("ITEMS_ADDED", BREAK, "the task")
+    assert (finding.path, finding.change) == ("the items", "an int is new")
+    for words in ("every Go caller", "takes no items", "stops once it has yielded 64", "does not compile"):
+        assert words in finding.means
+    assert "version=2" in finding.remedy
+
+
+def test_a_task_that_yields_no_longer_breaks_its_callers() -> None:
+    (finding,) = judge(contract(items="Word", defs={"Word": INT}), contract())
+    assert (finding.rule, finding.breaks, finding.change) == ("ITEMS_REMOVED", BREAK, "an int is gone")
+    assert "waits for items, and none come" in finding.means
+    assert "version=2" in finding.remedy
 
 
 def test_breaking_changes_come_first() -> None:

@@ -8,6 +8,7 @@ import time
 import traceback
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Final, NamedTuple, TypeAlias
 
@@ -28,7 +29,7 @@ from penstock.schema.binding import ContractBinding, bound
 from penstock.schema.library import Library
 from penstock.schema.misfit import Misfit
 from penstock.wire.blob import Blob
-from penstock.wire.codec import Body, encode
+from penstock.wire.codec import Body, encode, pack
 from penstock.wire.compression import compressed, is_compressed
 from penstock.wire.failure import Failure, WireError
 from penstock.wire.job import Job, decode_job
@@ -360,16 +361,20 @@ class Executor:
     def _items(self, attempt: Attempt) -> Items:
         assert self._outlet is not None
         most = self._max_blob_bytes if attempt.mirrors.stores else None
-        return Items(self._outlet, attempt.number, self._item, attempt.stop, attempt.unbroken, most)
+        encoded = partial(self._item, attempt.binding)
+        return Items(self._outlet, attempt.number, encoded, attempt.stop, attempt.unbroken, most)
 
-    def _item(self, value: Any, seq: int) -> bytes:
+    def _item(self, binding: Binding | ContractBinding, value: Any, seq: int) -> bytes:
         """The bytes of an item. What interrupts the task is raised here, too, and has nothing to do with the item."""
         try:
+            if isinstance(binding, ContractBinding):
+                made, bulk = binding.item(value, 1, 1)
+                return pack(made, max_bytes=self._max_body_bytes, bulk=bulk)
             return encode(value, max_bytes=self._max_body_bytes)
         except (Cancelled, SoftTimeoutError):
             raise
         except BaseException as error:  # noqa: BLE001 -- reading a value may run user code
-            failure = _unfit(error)
+            failure = _unfit(error, "item")
             raise UnfitItemError(replace(failure, message=f"item {seq}: {failure.message}")) from None
 
     def _max_result_bytes(self, mirrors: Mirrors) -> int:
@@ -482,14 +487,14 @@ def _filed(ended: Ended, result: bytes) -> MemoryFile | None:
         return None
 
 
-def _unfit(error: BaseException) -> Failure:
-    """Why a value cannot be the result."""
+def _unfit(error: BaseException, what: str = "result") -> Failure:
+    """Why a value cannot be the result, or an item."""
     if isinstance(error, Misfit):
-        text = error.text("result")
-        return Failure(code=ErrorCode.RESULT_INVALID, message=text, retryable=False, details=error.details("result"))
+        text = error.text(what)
+        return Failure(code=ErrorCode.RESULT_INVALID, message=text, retryable=False, details=error.details(what))
     if isinstance(error, WireError) and error.code is ErrorCode.TOO_LARGE:
         return Failure(code=ErrorCode.RESULT_TOO_LARGE, message=str(error), retryable=False)
-    text = str(error) if isinstance(error, WireError) else f"reading the result failed: {_text(error)}"
+    text = str(error) if isinstance(error, WireError) else f"reading the {what} failed: {_text(error)}"
     return Failure(code=ErrorCode.RESULT_INVALID, message=text, retryable=False)
 
 

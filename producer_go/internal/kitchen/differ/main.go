@@ -1,4 +1,4 @@
-// Differ says what Go makes of values, envelopes, contracts, and arguments and results of the tests' own tasks.
+// Differ says what Go makes of values, envelopes, contracts, and arguments, results and items of the tests' own tasks.
 package main
 
 import (
@@ -12,9 +12,12 @@ func main() {
 	differ.Main(
 		differ.Args(kitchen.EverythingTask.Args), differ.Args(kitchen.LimitsTask.Args), differ.Args(kitchen.ArraysTask.Args),
 		differ.Args(kitchen.NothingTask.Args), differ.Args(kitchen.NothingV2Task.Args), differ.Args(kitchen.WeatherTask.Args),
+		differ.Args(kitchen.ServeTask.Args), differ.Args(kitchen.HeatTask.Args), differ.Args(kitchen.StackTask.Args),
 		differ.Result(kitchen.EverythingTask.Result), differ.Result(kitchen.LimitsTask.Result),
 		differ.Result(kitchen.ArraysTask.Result), differ.Result(kitchen.NothingTask.Result),
 		differ.Result(kitchen.NothingV2Task.Result), differ.Result(kitchen.WeatherTask.Result),
+		differ.Result(kitchen.ServeTask.Result), differ.Result(kitchen.HeatTask.Result), differ.Result(kitchen.StackTask.Result),
+		differ.Result(kitchen.ServeTask.Items), differ.Result(kitchen.HeatTask.Items), differ.Result(kitchen.StackTask.Items),
 		profile, job, answer, document,
 	)
 }
