@@ -55,6 +55,33 @@ func fill(ctx context.Context, client *penstock.Client, s settings) (map[string]
 	return map[string]float64{"per_s": float64(s.count) / time.Since(started).Seconds()}, err
 }
 
+// items reads what one job yields, and checks that each item comes once and in its place.
+func items(ctx context.Context, client *penstock.Client, s settings) (map[string]float64, error) {
+	job := penstock.Job{Task: "bench.count", Args: map[string]any{"n": s.count}, Result: s.result, NoDeadline: true}
+	handle, err := client.Enqueue(ctx, job)
+	if err != nil {
+		return nil, err
+	}
+	started, next := time.Now(), 0
+	for item, err := range handle.Stream(ctx) {
+		if err != nil {
+			return nil, err
+		}
+		var n int
+		if err := item.Decode(&n); err != nil {
+			return nil, err
+		}
+		if n != next {
+			return nil, fmt.Errorf("job %s: item %d is %d", handle.ID(), next, n)
+		}
+		next++
+	}
+	if next != s.count {
+		return nil, fmt.Errorf("job %s: %d items of %d", handle.ID(), next, s.count)
+	}
+	return map[string]float64{"per_s": float64(s.count) / time.Since(started).Seconds()}, nil
+}
+
 // long sends 8 MB there and back, one job at a time, beside copies of the same bytes.
 func long(ctx context.Context, client *penstock.Client, s settings) (map[string]float64, error) {
 	data := make([]byte, 8_000_000)

@@ -3,6 +3,7 @@
 //	bench enqueue   -count N    raw client against Enqueue, confirms awaited
 //	bench roundtrip -count N    Go to Go echo against Go to Python to Go, one at a time
 //	bench fill      -count N    jobs for a worker that is not there yet
+//	bench items     -count N    items of one job, read as they come, their order checked
 //	bench long      -count N    8 MB there and back, one at a time, in messages or in Redis
 //	bench through   -count N    every job has exactly one result, whatever happens to the worker meanwhile
 //
@@ -37,6 +38,7 @@ var measurements = map[string]measurement{
 	"enqueue":   enqueue,
 	"roundtrip": roundtrip,
 	"fill":      fill,
+	"items":     items,
 	"long":      long,
 	"through":   through,
 }
@@ -52,7 +54,7 @@ func main() {
 
 func run(ctx context.Context, args []string) error {
 	if len(args) == 0 || measurements[args[0]] == nil {
-		return fmt.Errorf("usage: bench enqueue|roundtrip|fill|long|through [flags]")
+		return fmt.Errorf("usage: bench enqueue|roundtrip|fill|items|long|through [flags]")
 	}
 	var s settings
 	flags := flag.NewFlagSet("bench", flag.ContinueOnError)

@@ -51,7 +51,8 @@ def main() -> int:
             drain(program, log, mode, floor)
         with worker(log) as running:
             roundtrip(program)
-            through(program, running)
+            jobs_per_s = through(program, running)
+            items(program, jobs_per_s)
             long(program, "in Redis")
         with worker(log, "--max-body", str(MAX_BODY)):
             long(program, "in messages", "-max-body", str(MAX_BODY))
@@ -154,13 +155,24 @@ def roundtrip(program: Path) -> None:
     )
 
 
-def through(program: Path, running: Running) -> None:
-    """The whole way, producer and worker at the same time."""
+def through(program: Path, running: Running) -> dict[str, float]:
+    """The whole way, producer and worker at the same time. Returns jobs per second, by where the results went."""
+    per_s = {}
     for mode in ("-stored", None):
         figures = measure(program, "through", "-count", str(JOBS), *([mode] if mode else []))
         name = "Redis" if mode else "replies"
+        per_s[name] = figures["per_s"]
         line(f"Go to Python to Go, {name}", f"{figures['per_s']:,.0f} jobs/s", "every result checked")
     assert running.process.poll() is None
+    return per_s
+
+
+def items(program: Path, jobs_per_s: dict[str, float]) -> None:
+    """What one job yields, read while it runs."""
+    for name, mode in (("Redis", ["-stored"]), ("replies", [])):
+        figures = measure(program, "items", "-count", str(JOBS), *mode)
+        beside = f"{figures['per_s'] / jobs_per_s[name]:.1f} x a job for each"
+        line(f"items of one job, {name}", f"{figures['per_s']:,.0f}/s", beside)
 
 
 def long(program: Path, where: str, *options: str) -> None:

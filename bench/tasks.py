@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from penstock import Processes, Queue
 
 bench = Queue("bench", lane=Processes(2))
@@ -17,6 +19,12 @@ def echo(data: bytes) -> bytes:
 def add(a: int, b: int) -> int:
     """Add two numbers."""
     return a + b
+
+
+@bench.task
+def count(n: int) -> Iterator[int]:
+    """Yield the numbers below n."""
+    yield from range(n)
 
 
 @bench.task
