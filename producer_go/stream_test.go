@@ -267,6 +267,20 @@ func TestAWorkerThatHeedsNoCreditLosesItems(t *testing.T) {
 	}
 }
 
+func TestItemsOfOneMessageAreHandedOutOneByOne(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.yields(t, func(y *yielding) int64 {
+		y.SendItem(y.message, wire.Place{Worker: "w", Fence: 1}, packed(t, 0), packed(t, 1), packed(t, 2))
+		y.SendItem(y.message, wire.Place{Worker: "w", Fence: 1, Seq: 2}, packed(t, 2), packed(t, 3)) // one is repeated
+		return 4
+	})
+	got, err := loop(t, b.enqueue(t, penstock.Job{}).Stream(b.ctx))
+	if err != nil || !slices.Equal(got, []any{0, 1, 2, 3}) {
+		t.Fatalf("got %v, %v", got, err)
+	}
+}
+
 func TestAnItemThatBreaksTheProfileEndsTheLoop(t *testing.T) {
 	t.Parallel()
 	b := setup(t)

@@ -160,7 +160,7 @@ def test_a_task_that_yields_answers_with_items_and_one_result() -> None:
     document = made()
     yielding, plain = (document["operations"][f"kitchen.{name}.v1"] for name in ("serve", "limits"))
 
-    # Then only the first has an item among its replies, whose payload is the item itself
+    # Then only the first has an item among its replies, whose payload is an array of them
     assert [each["$ref"].rpartition("/")[2] for each in yielding["reply"]["messages"]] == [
         "kitchen.serve.v1",
         "kitchen.serve.v1.item",
@@ -170,7 +170,7 @@ def test_a_task_that_yields_answers_with_items_and_one_result() -> None:
     assert message["name"] == message["bindings"]["amqp"]["messageType"] == registry.TYPE_ITEM
     pointer = "/components/messages/kitchen.serve.v1.item/payload"
     course = {"name": "soup", "plate": BOX, "new": 1}
-    assert judged(document, [(pointer, course), (pointer, {"name": "soup"})])["valid"] == [True, False]
+    assert judged(document, [(pointer, [course]), (pointer, [course, {"name": "soup"}])])["valid"] == [True, False]
 
 
 def test_each_task_has_a_channel_for_all_its_versions() -> None:

@@ -11,6 +11,7 @@ import pika
 
 from penstock.domain.topology import Topology
 from penstock.wire.blob import Blob
+from penstock.wire.items import apart
 from penstock.wire.job import Job, encode_job
 from penstock.wire.result import Result, decode_result
 
@@ -112,7 +113,10 @@ class Producer:
         )
 
     def told(self, job_id: str, count: int = 0, seconds: float = 30.0) -> list[tuple[Any, bytes]]:
-        """Await that many messages of a job, its items, progress and result; properties and bodies, as they came."""
+        """Await so much of a job, its items, progress and result; properties and bodies, in their order.
+
+        Items of one message have properties of their own, with their number.
+        """
         deadline = time.monotonic() + seconds
         self._connection.process_data_events(time_limit=0)
         while len(self._told.get(job_id, [])) < count:
@@ -181,7 +185,14 @@ class Producer:
             assert (job, body) == (properties.correlation_id, b"")
             self._steps.setdefault(job, []).append((worker, step))
             return
-        self._told.setdefault(properties.correlation_id, []).append((properties, body))
+        told = self._told.setdefault(properties.correlation_id, [])
+        if properties.type == "item.v1":
+            headers = properties.headers
+            for number, item in enumerate(apart(body), headers["x-seq"]):
+                numbered = pika.BasicProperties(type="item.v1", headers={**headers, "x-seq": number})
+                told.append((numbered, item))
+            return
+        told.append((properties, body))
         if properties.type != "result.v1":
             return
         self._answered.append(properties.correlation_id)

@@ -76,8 +76,8 @@ def reply(delivery: Delivery, blob: Blob | None = None) -> BasicProperties:
     )
 
 
-def item(delivery: Delivery, seq: int, *, worker: str) -> BasicProperties:
-    """Properties of the item with this number, from 0, that a job yields."""
+def items(delivery: Delivery, seq: int, *, worker: str) -> BasicProperties:
+    """Properties of items that a job yields, the first of which has this number, from 0."""
     return _told(delivery, TYPE_ITEM, {HEADER_FENCE: delivery.fence, HEADER_SEQ: seq, HEADER_WORKER: worker})
 
 

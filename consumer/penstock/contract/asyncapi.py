@@ -152,9 +152,9 @@ def _result(about: Mapping[str, Any], full: str) -> Document:
 
 def _item(about: Mapping[str, Any], full: str) -> Document:
     return {
-        **_message(registry.TYPE_ITEM, f"An item of {about['name']}", "header#/correlation_id"),
+        **_message(registry.TYPE_ITEM, f"Items of {about['name']}", "header#/correlation_id"),
         "headers": reference(ITEM_HEADERS),
-        "payload": reference(f"{full}.item.{about['items']}"),
+        "payload": {"type": "array", "items": reference(f"{full}.item.{about['items']}"), "minItems": 1},
     }
 
 

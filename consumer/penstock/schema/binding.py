@@ -74,8 +74,8 @@ class ContractBinding:
 
         Args:
             value: What the task has yielded; its contract has items.
-            level: Level of nesting of the item itself: 1, for it is the whole body.
-            nodes: Values that are before it in the body, itself included: 1.
+            level: Level of nesting of the item itself.
+            nodes: Values that are before it in the body, itself included.
 
         Raises:
             Misfit: It does not fit. Whatever reading the value raises is passed on.

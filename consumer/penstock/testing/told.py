@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from penstock.testing.messages import Message
 from penstock.wire.headers import int_header, str_header
-from penstock.wire.items import FENCE_BYTES, decode_progress, fence_of, items_of
+from penstock.wire.items import FENCE_BYTES, apart, decode_progress, fence_of, items_of
 from penstock.wire.registry import HEADER_FENCE, HEADER_SEQ, HEADER_WORKER, TYPE_ITEM
 
 
@@ -51,5 +51,5 @@ def hear(told: MutableMapping[str, Told], message: Message) -> None:
         told[job_id] = Told(fence, str_header(headers, HEADER_WORKER))
     if message.properties.type != TYPE_ITEM:
         told[job_id].progress = decode_progress(message.body)
-    elif seq == len(told[job_id].items):
-        told[job_id].items.append(message.body)
+    elif seq is not None and seq <= (had := len(told[job_id].items)):
+        told[job_id].items += apart(message.body)[had - seq :]

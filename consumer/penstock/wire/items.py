@@ -1,10 +1,12 @@
-"""How the items of a job lie in Redis, and what progress looks like: contracts/PROFILE.md, section 4."""
+"""How the items of a job travel and how they lie in Redis, and what progress looks like: contracts/PROFILE.md."""
 
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, Final
+
+import msgpack
 
 from penstock.wire.codec import decode, encode
 
@@ -13,6 +15,11 @@ _LENGTH: Final = struct.Struct(">I")
 #: Bytes of the fence that precedes everything, and of the length before each item.
 FENCE_BYTES: Final = _FENCE.size
 LENGTH_BYTES: Final = _LENGTH.size
+#: What an item.v1 has besides its item when that is the only one, in bytes: the head of an array.
+HEAD_BYTES: Final = 1
+#: Level of nesting of an item, and values up to it: it is an element of that array.
+LEVEL: Final = 2
+NODES: Final = 2
 
 
 def fence_bytes(fence: int) -> bytes:
@@ -44,6 +51,30 @@ def items_of(log: bytes) -> Iterator[bytes]:
             return
         yield log[at + LENGTH_BYTES : end]
         at = end
+
+
+def together(items: Sequence[bytes]) -> bytes:
+    """The body of an item.v1."""
+    head: bytes = msgpack.Packer().pack_array_header(len(items))
+    return b"".join((head, *items))
+
+
+def apart(body: bytes) -> list[bytes]:
+    """The items of an item.v1.
+
+    Raises:
+        WireError: The body breaks the profile.
+        ValueError: It is no array.
+    """
+    decode(body)
+    reader = msgpack.Unpacker(max_buffer_size=len(body))
+    reader.feed(body)
+    items = []
+    for _ in range(reader.read_array_header()):
+        start = reader.tell()
+        reader.skip()
+        items.append(body[start : reader.tell()])
+    return items
 
 
 def encode_progress(fraction: float, text: str) -> bytes:

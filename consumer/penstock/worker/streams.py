@@ -1,6 +1,6 @@
 """What running jobs yield, on its way to whoever awaits their results: in messages, into the store, or nowhere.
 
-    reply                   item.v1 messages, pipelined; their reader lets the job go on (credit)
+    reply                   item.v1 messages, each with what came in one turn; their reader lets the job go on (credit)
     stored, reply+stored    one call of the store at a time with all that has come; the job goes on as they are kept
     none                    dropped
 
@@ -119,6 +119,7 @@ class Streams:
         if upto == -1:
             start.way.leave()
             self._leave(start)
+            self._settle(start)
         elif upto > start.way.granted:
             start.way.granted = upto
             self._means.grant(start.delivery, upto)

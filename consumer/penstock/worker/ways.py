@@ -12,14 +12,15 @@ from penstock.broker.ports import Confirm
 from penstock.domain.delivery import Delivery
 from penstock.results.ports import ItemStore
 from penstock.telemetry.metrics import Metrics
-from penstock.wire.items import framed
+from penstock.wire.items import framed, together
 from penstock.wire.registry import CREDIT_AGAIN_MS, STREAM_WINDOW
 
 #: Seconds before items that the broker has refused are published again.
 _AGAIN_S: Final = 0.1
 #: Seconds that a job waits for credit before its last item is repeated.
 _STARVED_S: Final = CREDIT_AGAIN_MS / 1000
-#: Bytes of items after which a call of the store has enough.
+#: Bytes of items after which a message, and a call of the store, have enough.
+_MESSAGE_BYTES: Final = 64 * 1024
 _CALL_BYTES: Final = 1024 * 1024
 
 #: Lets a job send the items with a number below that; None: all.
@@ -99,9 +100,10 @@ class Nowhere:
 class Replied:
     """To the requester, as messages.
 
-    They are pipelined: waiting for each confirm would cost a round trip per item. What the broker refuses is published
-    again, in order, once it has said something of all that are on their way. If it took some that came later, the
-    reader sees a gap and says so; the broker does that when its queue is full or is being deleted.
+    What comes in one turn of the loop is one message: that costs the broker, and both ends, a fraction. Messages are
+    pipelined: waiting for each confirm would cost a round trip. What the broker refuses is published again, in order,
+    once it has said something of all that are on their way. If it took some that came later, the reader sees a gap and
+    says so; the broker does that when its queue is full or is being deleted.
 
     While the job waits for credit nothing is sent, and so nothing can be returned. So the last item is repeated now and
     then: readers drop what they have, and a requester that is gone is noticed.
@@ -118,8 +120,12 @@ class Replied:
         self._delivery = delivery
         self._changed = changed
         self._on_their_way = 0
-        self._refused: dict[int, bytes] = {}
-        self._held: deque[tuple[int, bytes]] = deque()
+        #: Items that are to be sent, and the number of the first.
+        self._waiting: deque[bytes] = deque()
+        self._next = 0
+        self._sends_soon = False
+        #: Those of messages that the broker has not taken, by the number of the first.
+        self._refused: dict[int, list[bytes]] = {}
         self._waits = False
         self._newest: bytes | None = None
         self._telling = False
@@ -132,17 +138,19 @@ class Replied:
     @property
     def busy(self) -> bool:
         """See Way.busy."""
-        return bool(self._on_their_way or self._refused)
+        return bool(self._on_their_way or self._refused or self._waiting)
 
     def item(self, seq: int, body: bytes) -> None:
         """See Way.item."""
         self._last = seq, body
         if self._watch is None and self._starves:
             self._watch = self._means.later(_STARVED_S, self._look)
-        if self._refused:
-            self._held.append((seq, body))
-        else:
-            self._publish(seq, body)
+        if not self._waiting:
+            self._next = seq
+        self._waiting.append(body)
+        if not (self._sends_soon or self._refused):
+            self._sends_soon = True
+            self._means.later(0.0, self._send_waiting)
 
     def progress(self, body: bytes) -> None:
         """See Way.progress: one at a time. One that is refused is followed by a newer one, or by the result."""
@@ -161,7 +169,7 @@ class Replied:
         self._gone = True
         self._newest = None
         self._refused.clear()
-        self._held.clear()
+        self._waiting.clear()
 
     @property
     def _starves(self) -> bool:
@@ -174,16 +182,26 @@ class Replied:
             self._watch = self._means.later(_STARVED_S, self._look)
             if not self.busy:
                 seq, body = self._last
-                self._send(messages.item(self._delivery, seq, worker=self._means.worker), body, lambda _: None)
+                self._send_items(seq, [body], lambda _: None)
 
-    def _publish(self, seq: int, body: bytes) -> None:
+    def _send_waiting(self) -> None:
+        self._sends_soon = False
+        while self._waiting and not self._refused:
+            items, seq = _taken(self._waiting, _MESSAGE_BYTES), self._next
+            self._next += len(items)
+            self._publish(seq, items)
+
+    def _publish(self, seq: int, items: list[bytes]) -> None:
         def done(confirm: Confirm) -> None:
             if confirm is Confirm.ACKED:
-                self._means.metrics.items_sent(self._delivery, 1)
+                self._means.metrics.items_sent(self._delivery, len(items))
             elif confirm is Confirm.REFUSED and not self._gone:
-                self._refused[seq] = body
+                self._refused[seq] = items
 
-        self._send(messages.item(self._delivery, seq, worker=self._means.worker), body, done)
+        self._send_items(seq, items, done)
+
+    def _send_items(self, seq: int, items: list[bytes], done: Callable[[Confirm], None]) -> None:
+        self._send(messages.items(self._delivery, seq, worker=self._means.worker), together(items), done)
 
     def _tell(self) -> None:
         if self._telling or self._newest is None:
@@ -216,13 +234,12 @@ class Replied:
     def _again(self) -> None:
         """Publish again what was refused, and what came after it."""
         self._waits = False
-        items = [*sorted(self._refused.items()), *self._held]
-        self._refused.clear()
-        self._held.clear()
+        refused, self._refused = sorted(self._refused.items()), {}
         # A job that runs still may be handed out to this worker again, and is settled then.
         if self._delivery.channel.open or not self._ended:
-            for seq, body in items:
-                self._publish(seq, body)
+            for seq, items in refused:
+                self._publish(seq, items)
+            self._send_waiting()
         else:
             # It will be handed out, and its next start yields all of them.
             self.leave()
@@ -277,16 +294,13 @@ class Stored:
         if self._writing or not self._waiting:
             return
         self._writing = True
-        items = [self._waiting.popleft()]
-        size = len(items[0])
-        while self._waiting and size + len(self._waiting[0]) <= _CALL_BYTES:
-            size += len(self._waiting[0])
-            items.append(self._waiting.popleft())
+        items = _taken(self._waiting, _CALL_BYTES)
+        content = b"".join(items)
 
         def done(kept: bool) -> None:
             self._writing = False
             if kept:
-                self._bytes += size
+                self._bytes += len(content)
                 self._count += len(items)
                 self._means.metrics.items_sent(self._delivery, len(items))
                 self._grant()
@@ -294,7 +308,6 @@ class Stored:
             self._ended(kept)
 
         delivery = self._delivery
-        content = b"".join(items)
         self._store.append(delivery.job_id, delivery.fence, self._bytes, content, delivery.reply_to, done)
 
     def _grant(self) -> None:
@@ -325,3 +338,13 @@ class Stored:
             self._newest = None
         if self._gone or not self.busy:
             self._changed(self, self._gone)
+
+
+def _taken(waiting: deque[bytes], most_bytes: int) -> list[bytes]:
+    """The first of them, and those after it that fit with it into so many bytes; they wait no more."""
+    taken = [waiting.popleft()]
+    size = len(taken[0])
+    while waiting and size + len(waiting[0]) <= most_bytes:
+        size += len(waiting[0])
+        taken.append(waiting.popleft())
+    return taken

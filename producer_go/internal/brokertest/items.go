@@ -11,8 +11,9 @@ import (
 	"github.com/penstock-mq/penstock/producer_go/internal/wire"
 )
 
-// SendItem sends an item of the job that a worker of [Broker.Serve] has, over the channel of its result.
-func (b *Broker) SendItem(d amqp.Delivery, place wire.Place, body []byte) {
+// SendItem sends items of the job that a worker of [Broker.Serve] has in one message, over the channel of its result.
+func (b *Broker) SendItem(d amqp.Delivery, place wire.Place, items ...[]byte) {
+	body := wire.AppendElements(nil, items...)
 	b.send(d, amqp.Publishing{Type: wire.TypeItem, CorrelationId: d.MessageId, Headers: place.Headers(), Body: body})
 }
 

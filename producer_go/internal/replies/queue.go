@@ -107,7 +107,7 @@ func (q *queue) deliver(d amqp.Delivery) {
 	switch d.Type {
 	case wire.TypeItem:
 		if place, ok := wire.PlaceOf(d.Headers); ok {
-			q.router.AddItem(d.CorrelationId, Item{Place: place, Body: d.Body})
+			q.addItems(d, place)
 		}
 	case wire.TypeProgress:
 		if fence, ok := wire.FenceOf(d.Headers); ok {
@@ -117,4 +117,17 @@ func (q *queue) deliver(d amqp.Delivery) {
 		q.router.Deliver(d.CorrelationId, Reply{Body: d.Body, Blob: wire.NamedBlob(d.Headers)})
 	}
 	// Else it is for instance what a worker answers to a command about a job that is awaited here.
+}
+
+// addItems hands on what one message holds. What holds no items is handed on as one, for its reader to refuse.
+func (q *queue) addItems(d amqp.Delivery, place wire.Place) {
+	items, ok := wire.Elements(d.Body, wire.HardMaxBodyBytes)
+	if !ok {
+		q.router.AddItem(d.CorrelationId, Item{Place: place})
+		return
+	}
+	for _, item := range items {
+		q.router.AddItem(d.CorrelationId, Item{Place: place, Body: item})
+		place.Seq++
+	}
 }

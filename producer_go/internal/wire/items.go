@@ -82,6 +82,32 @@ func AppendItem(log []byte, fence int64, item []byte) []byte {
 	return append(binary.BigEndian.AppendUint32(log, uint32(len(item))), item...)
 }
 
+// Elements are the items of the body item.v1; ok is false when it is none.
+func Elements(body []byte, maxBytes int) (items []Raw, ok bool) {
+	if Check(body, maxBytes) != nil {
+		return nil, false
+	}
+	k, pos, count := header(body, 0)
+	if k != kindArray {
+		return nil, false
+	}
+	items = make([]Raw, count)
+	for i := range items {
+		end := skip(body, pos)
+		items[i], pos = body[pos:end:end], end
+	}
+	return items, true
+}
+
+// AppendElements appends the body item.v1 of these items.
+func AppendElements(body []byte, items ...[]byte) []byte {
+	body = appendArrayHeader(body, len(items))
+	for _, item := range items {
+		body = append(body, item...)
+	}
+	return body
+}
+
 // Progress is the body progress.v1.
 type Progress struct {
 	Fraction float64

@@ -38,6 +38,33 @@ func TestAHeaderThatIsMissingOrWrongIsNoItem(t *testing.T) {
 	}
 }
 
+func TestAMessageHoldsItemsInTheirOrder(t *testing.T) {
+	t.Parallel()
+	for _, n := range []int{0, 1, 15, 16, 70_000} {
+		want := make([][]byte, n)
+		for i := range want {
+			want[i] = []byte{byte(i % 128)}
+		}
+		got, ok := Elements(AppendElements(nil, want...), MaxBodyBytes)
+		if !ok || !slices.EqualFunc(got, want, func(a Raw, b []byte) bool { return bytes.Equal(a, b) }) {
+			t.Errorf("%d items: got %d, %t", n, len(got), ok)
+		}
+	}
+	nested := []byte{0x92, 0x91, 0x01, 0x81, 0xa1, 'x', 0x02}
+	if got, ok := Elements(nested, MaxBodyBytes); !ok || len(got) != 2 || !bytes.Equal(got[1], nested[3:]) {
+		t.Errorf("got %x, %t", got, ok)
+	}
+}
+
+func TestWhatIsNoArrayOfTheProfileHoldsNoItems(t *testing.T) {
+	t.Parallel()
+	for _, body := range [][]byte{nil, {0x01}, {0x80}, {0x91}, {0x91, 0xc1}, {0x91, 0x01, 0x02}, {0xc0}} {
+		if got, ok := Elements(body, MaxBodyBytes); ok {
+			t.Errorf("%x: got %x", body, got)
+		}
+	}
+}
+
 func TestProgressIsAFractionWithAText(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {

@@ -131,7 +131,7 @@ const HeaderOrder = "x-order"
 // HeaderQueue (str): On a command of an operator: the queue that it is about; absent: all of them.
 const HeaderQueue = "x-queue"
 
-// HeaderSeq (int64): On an item: its number within its start, from 0.
+// HeaderSeq (int64): On items: the number of the first one within its start, from 0.
 const HeaderSeq = "x-seq"
 
 // HeaderCredit (int64): On credit: how many items of the start the worker may have sent in all; -1: nobody reads them.

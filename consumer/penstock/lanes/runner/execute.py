@@ -29,10 +29,12 @@ from penstock.schema.binding import ContractBinding, bound
 from penstock.schema.library import Library
 from penstock.schema.misfit import Misfit
 from penstock.wire.blob import Blob
-from penstock.wire.codec import Body, encode, pack
+from penstock.wire.codec import Body, pack
 from penstock.wire.compression import compressed, is_compressed
 from penstock.wire.failure import Failure, WireError
+from penstock.wire.items import HEAD_BYTES, LEVEL, NODES
 from penstock.wire.job import Job, decode_job
+from penstock.wire.plain import plain
 from penstock.wire.registry import ErrorCode
 from penstock.wire.result import Result, encode_result
 
@@ -367,10 +369,12 @@ class Executor:
     def _item(self, binding: Binding | ContractBinding, value: Any, seq: int) -> bytes:
         """The bytes of an item. What interrupts the task is raised here, too, and has nothing to do with the item."""
         try:
+            most, bulk = self._max_body_bytes - HEAD_BYTES, None
             if isinstance(binding, ContractBinding):
-                made, bulk = binding.item(value, 1, 1)
-                return pack(made, max_bytes=self._max_body_bytes, bulk=bulk)
-            return encode(value, max_bytes=self._max_body_bytes)
+                made, bulk = binding.item(value, LEVEL, NODES)
+            else:
+                made = plain(value, max_bytes=most, level=LEVEL, nodes=NODES)
+            return pack(made, max_bytes=most, bulk=bulk)
         except (Cancelled, SoftTimeoutError):
             raise
         except BaseException as error:  # noqa: BLE001 -- reading a value may run user code
