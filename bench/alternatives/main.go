@@ -2,6 +2,7 @@
 //
 //	alternatives -way WAY -work cpu|wait|nothing    how many calls end in a second
 //	alternatives -way WAY -harm crash|hang          what becomes of calls beside one that crashes or hangs
+//	alternatives -way WAY -count N                  how many of N items that one call yields come in a second
 //
 // A WAY is a queue of penstock (processes, threads, async, serial, commands; broker and worker are there already),
 // or exec, lines, rpc or embedded, which start and end what they need.
@@ -42,9 +43,15 @@ type caller interface {
 	close()
 }
 
+// counter is a caller of what yields: visit is called with the numbers below n, in their order.
+type counter interface {
+	count(ctx context.Context, n int64, visit func(int64) error) error
+}
+
 // settings are the flags.
 type settings struct {
 	way, work, harm string
+	count           int64
 	python, folder  string
 }
 
@@ -70,6 +77,7 @@ func run(ctx context.Context) error {
 	flag.StringVar(&s.way, "way", "exec", "how Python is called")
 	flag.StringVar(&s.work, "work", "nothing", "what it does")
 	flag.StringVar(&s.harm, "harm", "", "what one call does to the others")
+	flag.Int64Var(&s.count, "count", 0, "items of one call, in ways that have such")
 	flag.StringVar(&s.python, "python", "python3", "the interpreter, for ways that start one")
 	flag.StringVar(&s.folder, "folder", ".", "where the Python side lies")
 	flag.Parse()
@@ -85,7 +93,11 @@ func run(ctx context.Context) error {
 		}
 		return json.NewEncoder(os.Stdout).Encode(found)
 	}
-	rate, err := throughput(ctx, way, s.work)
+	measure := func() (float64, error) { return throughput(ctx, way, s.work) }
+	if counter, ok := way.(counter); ok && s.count > 0 {
+		measure = func() (float64, error) { return streamed(ctx, counter, s.count) }
+	}
+	rate, err := measure()
 	if err != nil {
 		return err
 	}
@@ -140,6 +152,23 @@ func throughput(ctx context.Context, way caller, work string) (float64, error) {
 	}
 	group.Wait()
 	return float64(count.Load()) / window.Seconds(), context.Cause(ctx)
+}
+
+// streamed is how many items of one call come in a second.
+func streamed(ctx context.Context, way counter, n int64) (float64, error) {
+	var next int64
+	began := time.Now()
+	err := way.count(ctx, n, func(item int64) error {
+		if item != next {
+			return fmt.Errorf("the item after %d is %d", next-1, item)
+		}
+		next++
+		return nil
+	})
+	if err == nil && next != n {
+		err = fmt.Errorf("%d items of %d", next, n)
+	}
+	return float64(n) / time.Since(began).Seconds(), err
 }
 
 // harmed is what one call did to the others.

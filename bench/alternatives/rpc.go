@@ -3,11 +3,13 @@ package main
 import (
 	"bufio"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 
 	"google.golang.org/grpc"
@@ -58,6 +60,38 @@ func (r *rpc) call(ctx context.Context, work string) (int64, error) {
 		return 0, err
 	}
 	return number(answer)
+}
+
+// count reads what one call streams.
+func (r *rpc) count(ctx context.Context, n int64, visit func(int64) error) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	stream, err := r.connection.NewStream(ctx, &grpc.StreamDesc{ServerStreams: true}, "/alternatives.Work/Count")
+	if err != nil {
+		return err
+	}
+	if err := stream.SendMsg([]byte(strconv.FormatInt(n, 10))); err != nil {
+		return err
+	}
+	if err := stream.CloseSend(); err != nil {
+		return err
+	}
+	for {
+		var item []byte
+		switch err := stream.RecvMsg(&item); {
+		case errors.Is(err, io.EOF):
+			return nil
+		case err != nil:
+			return err
+		}
+		value, err := number(item)
+		if err == nil {
+			err = visit(value)
+		}
+		if err != nil {
+			return err
+		}
+	}
 }
 
 func (r *rpc) close() {

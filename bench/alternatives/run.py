@@ -19,7 +19,7 @@ import sysconfig
 import tempfile
 import time
 import venv
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -36,6 +36,9 @@ NAMESPACE = "bench-alternatives"
 GRPC = "grpcio==1.85.*"
 WORKS = ("cpu", "wait", "nothing")
 NEIGHBOURS = 4
+#: Items of one call, in the ways that have such.
+ITEMS = 30_000
+STREAMS = ("processes", "threads", "async", "serial", "rpc")
 #: All measurements together; what is not measured by then says so.
 BUDGET_S = 210.0
 #: One measurement.
@@ -82,6 +85,8 @@ def main() -> int:
             )
             for way in ways:
                 harm(way, made, began)
+            print(f"\n  {'items a second, of one call':<28}")
+            streams(ways, made, began)
     print(f"\n{time.monotonic() - began:.0f} s")
     return 0
 
@@ -177,6 +182,20 @@ def harm(way: Way, made: Path, began: float) -> None:
         figures = measure(way, made, began, "-harm", what)
         cells.append(figures.get("missing") or judged(figures))
     print(f"  {way.title:<28}{cells[0]:<42}{cells[1]}", flush=True)
+
+
+def streams(ways: Sequence[Way], made: Path, began: float) -> None:
+    """The third table: what one call yields, read as it comes."""
+    floor = None
+    for way in ways:
+        if way.name not in STREAMS:
+            continue
+        figures = measure(way, made, began, "-count", str(ITEMS))
+        cell = figures.get("missing")
+        if cell is None:
+            floor = floor or figures["per_s"]
+            cell = f"{figures['per_s']:,.0f} ({figures['per_s'] / floor:.2f})"
+        print(f"  {way.title:<28}{cell:>18}", flush=True)
 
 
 def judged(figures: dict[str, Any]) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 from bench.alternatives import work
@@ -34,10 +35,23 @@ async def call_async(what: str) -> int:
     return work.call(what)
 
 
+def count(n: int) -> Iterator[int]:
+    """Yield the numbers below n."""
+    yield from range(n)
+
+
+async def count_async(n: int) -> AsyncIterator[int]:
+    """Yield the numbers below n."""
+    for number in range(n):
+        yield number
+
+
 for queue in (processes, threads, serial):
+    queue.task(name="count", timeout=TIMEOUT_S)(count)
     queue.task(name="call", timeout=TIMEOUT_S)(call)
     queue.task(name="limited", timeout=LIMIT_S)(call)
 asynchronous.task(name="call", timeout=TIMEOUT_S)(call_async)
+asynchronous.task(name="count", timeout=TIMEOUT_S)(count_async)
 asynchronous.task(name="limited", timeout=LIMIT_S)(call_async)
 _PROGRAM = [sys.executable, str(Path(__file__).with_name("once.py")), "{what}"]
 commands.command("call", _PROGRAM, timeout=TIMEOUT_S)

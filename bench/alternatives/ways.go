@@ -44,6 +44,27 @@ func (j *jobs) call(ctx context.Context, work string) (answer int64, err error) 
 	return answer, handle.Wait(ctx, &answer)
 }
 
+// count reads what one job yields.
+func (j *jobs) count(ctx context.Context, n int64, visit func(int64) error) error {
+	handle, err := j.client.Enqueue(ctx, penstock.Job{Task: j.queue + ".count", Args: map[string]any{"n": n}})
+	if err != nil {
+		return err
+	}
+	for item, err := range handle.Stream(ctx) {
+		if err != nil {
+			return err
+		}
+		var value int64
+		if err := item.Decode(&value); err != nil {
+			return err
+		}
+		if err := visit(value); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 func (j *jobs) close() {
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 	defer cancel()
