@@ -137,7 +137,7 @@ class Place:
         """
         self.standing = started(self.standing)
         self._sentence = self._said = None
-        self._finishing = False
+        self._finishing = self._stale = False
         self._oom_kills = oom_kills()
         self._stop = None if self._spec.lane.shared else MemoryFile.make()
         self.child = child = self._starts.start(on_frames=self._heard, on_exit=self._exited)
@@ -191,7 +191,6 @@ class Place:
         self.standing = became_ready(self.standing)
         self.slot = self.slots.add(self.child, self._width)
         self._wear = Wear(None if self._alone else self._spec.lane.recycle, self._clock())
-        self._stale = False
         self._on_ready(self)
 
     def _answered(self, frame: Frame) -> None:
