@@ -280,11 +280,11 @@ class Place:
 
     @property
     def missing(self) -> bool:
-        """Whether its child is being replaced. One that still has a long job is not: it works, and may for long."""
+        """Whether its child is being replaced, or broken. One that still has a long job is neither: it works."""
         if self.state is SlotState.RETIRING and self.slot is not None:
             now = self._clock()
             return not any(now - assigned.since > LONG_S for _, assigned in self.slot.running())
-        return self.state in (SlotState.STARTING, SlotState.RESTARTING)
+        return self.state in (SlotState.STARTING, SlotState.RESTARTING, SlotState.BROKEN)
 
     @property
     def stale(self) -> bool:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,25 +13,13 @@ from penstock.domain.lane import Async, Commands, LaneSpec, Processes, Serial, T
 from penstock.domain.outcome import OutcomeKind
 from penstock.errors import UsageError
 from penstock.wire.registry import MAX_SLOTS
-from tests.unit.lanes.observed import CRASH, MODULE, Observed, allow, job, running, spec, values
+from tests.unit.lanes.observed import CRASH, MODULE, Observed, allow, job, running, sharing, spec, values
 from tests.unit.waiting import alive, until, within_deadline
 
 pytestmark = pytest.mark.usefixtures("lane_tasks")
 
 #: A module whose children wait at their import while the file `closed` is there.
 GATED = "import os, time\nwhile os.path.exists('closed'): time.sleep(0.002)\n" + MODULE
-
-
-@asynccontextmanager
-async def threads(width: int) -> AsyncIterator[Observed]:
-    """A lane with one child that runs so many jobs at once."""
-    observed = Observed(replace(spec(1), lane=Threads(width)))
-    try:
-        await observed.lane.start()
-        yield observed
-    finally:
-        observed.lane.kill()
-        await until(lambda: not observed.pids)
 
 
 # ── a child for each slot ───────────────────────────────────────────────────────────────────────────
@@ -188,7 +174,7 @@ def test_a_job_that_kills_a_dismissed_child_is_judged_and_nobody_follows() -> No
 @pytest.mark.parametrize(("before", "after"), [(2, 5), (5, 2)])
 def test_the_child_of_a_shared_lane_has_a_successor_of_the_new_width(before: int, after: int) -> None:
     async def test() -> None:
-        async with threads(before) as observed:
+        async with sharing(before) as observed:
             (old,) = observed.pids
 
             # When the lane is resized, then another child takes over
@@ -210,7 +196,7 @@ def test_the_child_of_a_shared_lane_has_a_successor_of_the_new_width(before: int
 
 def test_jobs_that_run_while_a_shared_lane_is_resized_end_in_their_child_and_others_go_on() -> None:
     async def test() -> None:
-        async with threads(2) as observed:
+        async with sharing(2) as observed:
             # Given a child both of whose slots are taken, and a job that waits
             (old,) = observed.pids
             observed.submit(*(job(number, "await_file('go')") for number in (1, 2)), job(3))
@@ -232,7 +218,7 @@ def test_jobs_that_run_while_a_shared_lane_is_resized_end_in_their_child_and_oth
 
 def test_a_shared_lane_that_is_resized_and_back_has_one_child_in_the_end() -> None:
     async def test() -> None:
-        async with threads(2) as observed:
+        async with sharing(2) as observed:
             # When another width is wanted while the successor of the first still starts
             for slots in (6, 4, 2):
                 observed.lane.resize(slots)
