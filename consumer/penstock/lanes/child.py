@@ -89,7 +89,7 @@ class Child:
         """Spawn the process, or have it forked; what is sent meanwhile waits for it.
 
         Raises:
-            OSError: The interpreter cannot be run, or there is no descriptor left.
+            OSError: The interpreter cannot be run, or there is no descriptor or thread left.
         """
         self._loop = asyncio.get_running_loop()
         with contextlib.ExitStack() as undo:
@@ -116,7 +116,11 @@ class Child:
         return popen.pid
 
     def born(self, pid: int) -> None:
-        """The process is there."""
+        """The process is there.
+
+        Raises:
+            OSError: There is no thread left; the process has been ended.
+        """
         self._process = Process(pid, self._on_end)
         # Not before: a child that was forked may speak sooner than its template says who it is.
         self._loop.add_reader(self._socket, self._on_readable)

@@ -137,7 +137,10 @@ class Template:
     def _forked(self, pid: int, why_not: str | None) -> None:
         fork = self._done()
         if fork is not None and pid:
-            fork.child.born(pid)
+            try:
+                fork.child.born(pid)
+            except OSError as error:
+                fork.child.never_born(f"could not be forked: {error.strerror}", 1)
         elif fork is not None:
             fork.child.never_born(why_not, 1)
         self._next()
