@@ -188,8 +188,8 @@ class Lane:
 
     @property
     def pids(self) -> list[int]:
-        """The processes of its children."""
-        return [place.child.pid for place in self._all_places() if place.child is not None]
+        """The processes of its children; one that is still to be forked has none."""
+        return [place.child.pid for place in self._all_places() if place.child is not None and place.child.pid]
 
     @property
     def giving_way(self) -> bool:
