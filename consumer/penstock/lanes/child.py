@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 #: A child that is started with nothing.
 NO_START: Final = Start()
 _READ_BYTES: Final = 256 * 1024
+#: Seconds that a child has to end by itself when it has nothing left to do.
+END_S: Final = 2.0
 #: Seconds that children have to write down what they do.
 _STACK_S: Final = 0.5
 #: In which unit the system counts a process's memory.

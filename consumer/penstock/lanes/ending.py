@@ -7,7 +7,8 @@ from collections.abc import Callable, Iterable
 from typing import Final
 
 from penstock.domain.delivery import Delivery
-from penstock.lanes.place import END_S, Place
+from penstock.lanes.child import END_S
+from penstock.lanes.place import Place
 from penstock.lanes.starts import Starts
 
 #: Seconds that the kernel has to end a killed child.

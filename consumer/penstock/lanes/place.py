@@ -25,7 +25,7 @@ from penstock.domain.task import QueueSpec
 from penstock.lanes.alarm import Alarm
 from penstock.lanes.blocked import say_blocked
 from penstock.lanes.cancelling import GRACE_S, Cancelling
-from penstock.lanes.child import Child
+from penstock.lanes.child import END_S, Child
 from penstock.lanes.end import End
 from penstock.lanes.frames import Frame, Kind, pack
 from penstock.lanes.judgement import outcome_of
@@ -46,8 +46,6 @@ OnProgress: TypeAlias = Callable[[Delivery, float, str], None]
 BOOT_TIMEOUT_S: Final = 300.0
 #: Seconds after which a job is a long one: nothing else waits for its end.
 LONG_S: Final = 1.0
-#: Seconds that an idle child has to end by itself.
-END_S: Final = 2.0
 
 
 class Place:
