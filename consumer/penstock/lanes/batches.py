@@ -35,6 +35,9 @@ class Batches:
 
     A group that is due stays open until `take`: while all children are busy it goes on filling up.
 
+    `due` and `due_in` are to be asked about one moment: a group that became due between two looks at the clock would be
+    neither due nor waited for, and its jobs forgotten.
+
     Args:
         spec: The queue.
         clock: In seconds.
@@ -67,14 +70,12 @@ class Batches:
         """Have jobs be called next, each alone: one of them did harm, and nobody knows which."""
         self._apart.extend(deliveries)
 
-    def due(self) -> bool:
-        """Whether there is a batch to be called now."""
-        now = self._clock()
+    def due(self, now: float) -> bool:
+        """Whether there is a batch to be called now, by the clock."""
         return bool(self._apart) or any(group.due_at <= now for group in self._groups.values())
 
-    def due_in(self) -> float | None:
+    def due_in(self, now: float) -> float | None:
         """Seconds until time makes the next batch due; None: there is none that only has to wait."""
-        now = self._clock()
         return min((group.due_at - now for group in self._groups.values() if group.due_at > now), default=None)
 
     def take(self) -> list[Delivery]:

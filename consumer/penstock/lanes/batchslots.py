@@ -80,22 +80,23 @@ class BatchSlots(Slots):
         """See Slots.dispatch."""
         self._expect_overrun()
         given: set[Child] = set()
-        while (slot := self._serve_next()) is not None:
+        now = self._clock()
+        while (slot := self._serve_next(now)) is not None:
             given.add(slot.child)
         for child in given:
             child.flush()
-        self._wake()
+        self._wake(now)
 
     def finished(self, slot: Slot, number: int, run_s: float) -> Delivery | None:
         """See Slots.finished; a job has taken its share of the call."""
         return super().finished(slot, number, run_s / slot.width)
 
-    def _serve_next(self) -> Slot | None:
+    def _serve_next(self, now: float) -> Slot | None:
         """Hand out what is next; None: nothing is, or there is no child for it."""
         if not self._ready:
             return None
         slot = min(self._ready, key=_by_expected)
-        if (self._batch_is_next or not self._waiting) and self._batches.due():
+        if (self._batch_is_next or not self._waiting) and self._batches.due(now):
             # Single jobs are sent ahead no more: otherwise no child might ever be idle.
             if slot.jobs:
                 return None
@@ -117,10 +118,10 @@ class BatchSlots(Slots):
             self._assign(slot, delivery)
         slot.expected_s = _INFINITE
 
-    def _wake(self) -> None:
+    def _wake(self, now: float) -> None:
         """Hand out again when the time makes a batch due."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        if (seconds := self._batches.due_in()) is not None:
+        if (seconds := self._batches.due_in(now)) is not None:
             self._timer = self._call_later(seconds, self.dispatch)

@@ -48,7 +48,9 @@ class Breaker:
     def trouble(self) -> str | None:
         """Why no job should be taken for the lane, most of its children being broken; None: one may."""
         places = self._places()
-        broken = sum(place.state is SlotState.BROKEN for place in places)
+        # Who has not got as far as to take over is not missed yet.
+        heirs = {place.successor for place in places if place.state is SlotState.READY}
+        broken = sum(place.state is SlotState.BROKEN and place not in heirs for place in places)
         if not supervision.mostly_broken(broken, len(places)):
             return None
         left_s = 0.0

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 #: A child that is started with nothing.
 NO_START: Final = Start()
 _READ_BYTES: Final = 256 * 1024
+#: Seconds that a child has to end by itself when it has nothing left to do.
+END_S: Final = 2.0
 #: Seconds that children have to write down what they do.
 _STACK_S: Final = 0.5
 #: In which unit the system counts a process's memory.
@@ -89,7 +91,7 @@ class Child:
         """Spawn the process, or have it forked; what is sent meanwhile waits for it.
 
         Raises:
-            OSError: The interpreter cannot be run, or there is no descriptor left.
+            OSError: The interpreter cannot be run, or there is no descriptor or thread left.
         """
         self._loop = asyncio.get_running_loop()
         with contextlib.ExitStack() as undo:
@@ -116,7 +118,11 @@ class Child:
         return popen.pid
 
     def born(self, pid: int) -> None:
-        """The process is there."""
+        """The process is there.
+
+        Raises:
+            OSError: There is no thread left; the process has been ended.
+        """
         self._process = Process(pid, self._on_end)
         # Not before: a child that was forked may speak sooner than its template says who it is.
         self._loop.add_reader(self._socket, self._on_readable)

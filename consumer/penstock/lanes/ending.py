@@ -7,7 +7,8 @@ from collections.abc import Callable, Iterable
 from typing import Final
 
 from penstock.domain.delivery import Delivery
-from penstock.lanes.place import END_S, Place
+from penstock.lanes.child import END_S
+from penstock.lanes.place import Place
 from penstock.lanes.starts import Starts
 
 #: Seconds that the kernel has to end a killed child.
@@ -45,6 +46,9 @@ class Ending:
     async def run(self, drain_s: float) -> list[Delivery]:
         """Let children finish what they have, at most `drain_s` seconds; returns the jobs that were cut off."""
         self.begun = True
+        for place in self._places():
+            if place.child is None:
+                place.alarm.cancel()  # it would have been started again
         try:
             await asyncio.wait_for(self._until(lambda: not self._in_children()), drain_s)
         except TimeoutError:

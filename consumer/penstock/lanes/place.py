@@ -25,7 +25,7 @@ from penstock.domain.task import QueueSpec
 from penstock.lanes.alarm import Alarm
 from penstock.lanes.blocked import say_blocked
 from penstock.lanes.cancelling import GRACE_S, Cancelling
-from penstock.lanes.child import Child
+from penstock.lanes.child import END_S, Child
 from penstock.lanes.end import End
 from penstock.lanes.frames import Frame, Kind, pack
 from penstock.lanes.judgement import outcome_of
@@ -46,8 +46,6 @@ OnProgress: TypeAlias = Callable[[Delivery, float, str], None]
 BOOT_TIMEOUT_S: Final = 300.0
 #: Seconds after which a job is a long one: nothing else waits for its end.
 LONG_S: Final = 1.0
-#: Seconds that an idle child has to end by itself.
-END_S: Final = 2.0
 
 
 class Place:
@@ -137,7 +135,7 @@ class Place:
         """
         self.standing = started(self.standing)
         self._sentence = self._said = None
-        self._finishing = False
+        self._finishing = self._stale = False
         self._oom_kills = oom_kills()
         self._stop = None if self._spec.lane.shared else MemoryFile.make()
         self.child = child = self._starts.start(on_frames=self._heard, on_exit=self._exited)
@@ -191,7 +189,6 @@ class Place:
         self.standing = became_ready(self.standing)
         self.slot = self.slots.add(self.child, self._width)
         self._wear = Wear(None if self._alone else self._spec.lane.recycle, self._clock())
-        self._stale = False
         self._on_ready(self)
 
     def _answered(self, frame: Frame) -> None:
@@ -281,11 +278,11 @@ class Place:
 
     @property
     def missing(self) -> bool:
-        """Whether its child is being replaced. One that still has a long job is not: it works, and may for long."""
+        """Whether its child is being replaced, or broken. One that still has a long job is neither: it works."""
         if self.state is SlotState.RETIRING and self.slot is not None:
             now = self._clock()
             return not any(now - assigned.since > LONG_S for _, assigned in self.slot.running())
-        return self.state in (SlotState.STARTING, SlotState.RESTARTING)
+        return self.state in (SlotState.STARTING, SlotState.RESTARTING, SlotState.BROKEN)
 
     @property
     def stale(self) -> bool:

@@ -71,10 +71,11 @@ class Places:
             self._spawn(place)
 
     def restart(self) -> None:
-        """Have every child replaced in its turn, by `recycle`."""
+        """Have every child replaced in its turn, by `recycle`, and a broken one tried: the cause may be gone."""
         for place in self._all:
             place.outdate()
         self.restarting = any(place.stale for place in self._all)
+        self.breaker.try_one()
 
     def widen(self) -> None:
         """Have the child of a shared lane replaced, by `recycle`, if it has not the width that is wanted now."""

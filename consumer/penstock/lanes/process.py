@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import threading
@@ -21,6 +22,9 @@ class Process:
     Args:
         pid: Its id, also that of its session and process group.
         on_end: Called in a thread, once, when it has ended and what it started has been killed.
+
+    Raises:
+        OSError: The system has no thread left for that; the process has been ended.
     """
 
     def __init__(self, pid: int, on_end: OnEnd) -> None:
@@ -30,7 +34,13 @@ class Process:
         self._signalling = threading.Lock()
         self._reaped = False
         # A thread learns of the end even when something that the process started still holds its socket.
-        threading.Thread(target=self._await_end, name=f"penstock-child-{pid}", daemon=True).start()
+        thread = threading.Thread(target=self._await_end, name=f"penstock-child-{pid}", daemon=True)
+        try:
+            thread.start()
+        except RuntimeError:
+            self.kill()
+            os.waitpid(pid, 0)  # it has hardly begun: nothing of it keeps us waiting
+            raise OSError(errno.EAGAIN, "no thread is left to await the end of a child") from None
 
     def send(self, number: signal.Signals) -> None:
         """Send a signal; to one that is gone it makes no difference."""

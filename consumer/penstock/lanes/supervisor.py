@@ -157,8 +157,11 @@ class Lane:
     def restart(self) -> None:
         """Replace every child in its turn, at most a quarter of them at once, each after the jobs that it has.
 
-        The next ones import the code as it is then.
+        The next ones import the code as it is then. If they cannot, those that are left keep the old one. A lane that
+        ends is not restarted.
         """
+        if self._ending.begun:
+            return
         self._starts.renew()
         self._places.restart()
         self._watch.begin()
@@ -185,8 +188,8 @@ class Lane:
 
     @property
     def pids(self) -> list[int]:
-        """The processes of its children."""
-        return [place.child.pid for place in self._all_places() if place.child is not None]
+        """The processes of its children; one that is still to be forked has none."""
+        return [place.child.pid for place in self._all_places() if place.child is not None and place.child.pid]
 
     @property
     def giving_way(self) -> bool:

@@ -15,7 +15,7 @@ import tempfile
 import threading
 from collections.abc import Callable
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from penstock.wire.registry import Event
 
@@ -45,8 +45,7 @@ class TempDirs:
             OSError: It cannot be made, or not be locked.
         """
         if not self._swept:
-            self._swept = True
-            threading.Thread(target=sweep, args=(tempfile.gettempdir(),), name="penstock-sweep", daemon=True).start()
+            self._swept = _in_thread("penstock-sweep", sweep, tempfile.gettempdir())
         while True:
             path = tempfile.mkdtemp(prefix=_PREFIX)
             lock = _lock(path)
@@ -58,11 +57,14 @@ class TempDirs:
     def remove(self, path: str) -> None:
         """Remove a directory with all that is in it.
 
-        That may take long, so a thread does it; nothing else waits for it.
+        That may take long, so a thread does it; nothing else waits for it. Without a thread it is left to the next
+        worker, as that of a worker that is killed.
         """
         self.going += 1
-        arguments = (path, self._locks.pop(path), asyncio.get_running_loop())
-        threading.Thread(target=self._clear, args=arguments, name="penstock-tempdir", daemon=True).start()
+        lock = self._locks.pop(path)
+        if not _in_thread("penstock-tempdir", self._clear, path, lock, asyncio.get_running_loop()):
+            os.close(lock)  # it is nobody's now
+            self._cleared(path, left=True)
 
     def _clear(self, path: str, lock: int, loop: asyncio.AbstractEventLoop) -> None:
         shutil.rmtree(path, ignore_errors=True)
@@ -90,6 +92,15 @@ def sweep(folder: str) -> None:
         if lock is not None:
             shutil.rmtree(path, ignore_errors=True)
             os.close(lock)
+
+
+def _in_thread(name: str, call: Callable[..., None], *arguments: Any) -> bool:
+    """Have a thread call this; False: the system has none left."""
+    try:
+        threading.Thread(target=call, args=arguments, name=name, daemon=True).start()
+    except RuntimeError:
+        return False
+    return True
 
 
 def _lock(path: str) -> int | None:

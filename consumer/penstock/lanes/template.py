@@ -12,7 +12,8 @@ from penstock.domain.confine import Start
 from penstock.domain.outcome import Evidence
 from penstock.domain.task import QueueSpec
 from penstock.lanes.adoption import ADOPTION
-from penstock.lanes.child import Child
+from penstock.lanes.alarm import Alarm
+from penstock.lanes.child import END_S, Child
 from penstock.lanes.frames import Frame, Kind, pack
 from penstock.memory_file import MemoryFile
 from penstock.wire.registry import Event
@@ -50,6 +51,7 @@ class Template:
         self._ready = False
         self._retired = False
         self._killed = False
+        self._alarm = Alarm()
         self._said: str | None = None
         self._child = Child(
             ["template", spec.lane.kind, spec.target],
@@ -112,6 +114,7 @@ class Template:
         if not self._waiting:
             if self._retired:
                 self._child.finish()
+                self._alarm.set(END_S, self.kill)  # what the import has left behind may keep it from its end
             return
         self._forking = fork = self._waiting.popleft()
         ADOPTION.begin()
@@ -137,7 +140,10 @@ class Template:
     def _forked(self, pid: int, why_not: str | None) -> None:
         fork = self._done()
         if fork is not None and pid:
-            fork.child.born(pid)
+            try:
+                fork.child.born(pid)
+            except OSError as error:
+                fork.child.never_born(f"could not be forked: {error.strerror}", 1)
         elif fork is not None:
             fork.child.never_born(why_not, 1)
         self._next()
@@ -149,6 +155,7 @@ class Template:
         return fork
 
     def _ended(self, status: int, evidence: Evidence) -> None:
+        self._alarm.cancel()
         unborn = [fork for fork in (self._done(), *self._waiting) if fork is not None]
         self._waiting.clear()
         for fork in unborn:

@@ -25,7 +25,8 @@ class MemoryGuard:
     Args:
         queues: The worker's.
         read: How full the container is; None: there is no limit.
-        weigh: The bytes that children have, with what they started, by process id. Defaults to what the system says.
+        weigh: The bytes that children have, with what they started, by process id; and of which of them it is to be
+            known that a template has forked them. Defaults to what the system says.
         clock: In seconds. Defaults to the monotonic clock.
     """
 
@@ -34,7 +35,7 @@ class MemoryGuard:
         queues: Sequence[ServedQueue],
         read: Callable[[], Reading | None],
         *,
-        weigh: Callable[[Collection[int]], Mapping[int, int]] = sessions,
+        weigh: Callable[[Collection[int], Collection[int]], Mapping[int, int]] = sessions,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._queues = queues
@@ -51,7 +52,7 @@ class MemoryGuard:
         if any(queue.lane.giving_way for queue in self._queues):
             return  # what it has is about to be free
         lanes = {pid: queue.lane for queue in self._queues for pid in queue.lane.pids}
-        sizes = self._weigh(lanes)
+        sizes = self._weigh(lanes, [pid for pid, lane in lanes.items() if lane.spec.lane.preload])
         self._not_before = self._clock() + _SETTLE_S
         if (pid := crowding.largest(reading, sizes)) is None:
             return

@@ -6,12 +6,13 @@ import ast
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from penstock.domain.confine import Confine
 from penstock.domain.delivery import Delivery
-from penstock.domain.lane import Processes
+from penstock.domain.lane import Processes, Threads
 from penstock.domain.outcome import Outcome, OutcomeKind
 from penstock.domain.recycle import Recycle
 from penstock.domain.retry import Retry
@@ -157,6 +158,18 @@ async def running(
         observed.lane.kill()
         await until(lambda: not observed.pids and observed.lane._starts.idle)
         assert not [pid for pid in pids if pid and alive(pid)]  # 0: it was to be forked
+
+
+@asynccontextmanager
+async def sharing(width: int) -> AsyncIterator[Observed]:
+    """A lane with one child that runs so many jobs at once."""
+    observed = Observed(replace(spec(1), lane=Threads(width)))
+    try:
+        await observed.lane.start()
+        yield observed
+    finally:
+        observed.lane.kill()
+        await until(lambda: not observed.pids)
 
 
 class Clock:

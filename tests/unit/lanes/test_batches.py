@@ -30,6 +30,12 @@ class Stage:
         for number in numbers:
             self.batches.add(job(number, task, version))
 
+    def due(self) -> bool:
+        return self.batches.due(self.now)
+
+    def due_in(self) -> float | None:
+        return self.batches.due_in(self.now)
+
     def take(self) -> list[int]:
         return tags(self.batches.take())
 
@@ -53,20 +59,20 @@ def test_only_jobs_of_a_task_with_a_batch_are_collected(stage: Stage) -> None:
 
 
 def test_without_a_job_nothing_is_due(stage: Stage) -> None:
-    assert (stage.batches.due(), stage.batches.due_in(), len(stage.batches)) == (False, None, 0)
+    assert (stage.due(), stage.due_in(), len(stage.batches)) == (False, None, 0)
 
 
 def test_a_batch_is_due_when_there_are_enough_jobs(stage: Stage) -> None:
     # Given one job less than a batch may have
     stage.add(1, 2, 3)
-    assert (stage.batches.due(), stage.batches.due_in()) == (False, WAIT_S)
+    assert (stage.due(), stage.due_in()) == (False, WAIT_S)
 
     # When the last one comes
     stage.add(4)
 
     # Then nobody waits any longer
-    assert (stage.batches.due(), stage.batches.due_in(), stage.take()) == (True, None, [1, 2, 3, 4])
-    assert (stage.batches.due(), len(stage.batches)) == (False, 0)
+    assert (stage.due(), stage.due_in(), stage.take()) == (True, None, [1, 2, 3, 4])
+    assert (stage.due(), len(stage.batches)) == (False, 0)
 
 
 def test_a_batch_is_due_when_its_first_job_has_waited_long_enough(stage: Stage) -> None:
@@ -74,16 +80,16 @@ def test_a_batch_is_due_when_its_first_job_has_waited_long_enough(stage: Stage) 
     stage.add(1)
     stage.now += WAIT_S - 0.125
     stage.add(2)
-    assert (stage.batches.due(), stage.batches.due_in()) == (False, 0.125)
+    assert (stage.due(), stage.due_in()) == (False, 0.125)
 
     # When the first one's time is up, then the second goes with it
     stage.now += 0.125
-    assert (stage.batches.due(), stage.batches.due_in(), stage.take()) == (True, None, [1, 2])
+    assert (stage.due(), stage.due_in(), stage.take()) == (True, None, [1, 2])
 
 
 def test_without_a_wait_a_batch_is_due_at_once(stage: Stage) -> None:
     stage.add(1, task="stats.soon")
-    assert (stage.batches.due(), stage.take()) == (True, [1])
+    assert (stage.due(), stage.take()) == (True, [1])
 
 
 def test_a_batch_that_is_due_goes_on_filling_up_until_it_is_taken(stage: Stage) -> None:
@@ -96,7 +102,7 @@ def test_a_batch_that_is_due_goes_on_filling_up_until_it_is_taken(stage: Stage) 
 
     # Then as many are taken as fit, and the others are a batch of their own, with their own time
     assert stage.take() == [1, 2, 3, 4]
-    assert (stage.batches.due(), stage.batches.due_in(), len(stage.batches)) == (False, WAIT_S, 2)
+    assert (stage.due(), stage.due_in(), len(stage.batches)) == (False, WAIT_S, 2)
 
 
 @pytest.mark.parametrize("others", [("stats.slow", None), ("stats.norm", 1)])
@@ -124,15 +130,15 @@ def test_of_several_batches_that_are_due_the_first_to_be_due_is_next(stage: Stag
 def test_the_next_time_is_that_of_the_first_batch_that_only_has_to_wait(stage: Stage) -> None:
     stage.add(1, task="stats.slow")
     stage.add(2)
-    assert stage.batches.due_in() == WAIT_S
+    assert stage.due_in() == WAIT_S
     stage.now += WAIT_S
-    assert stage.batches.due_in() == 9 * WAIT_S
+    assert stage.due_in() == 9 * WAIT_S
 
 
 def test_jobs_that_are_put_back_come_first_and_wait_no_longer(stage: Stage) -> None:
     stage.add(3)
     stage.batches.put_back([job(1), job(2)])
-    assert (stage.batches.due(), stage.take()) == (True, [1, 2, 3])
+    assert (stage.due(), stage.take()) == (True, [1, 2, 3])
 
 
 def test_jobs_of_a_call_that_was_ended_are_next_each_alone(stage: Stage) -> None:
@@ -141,7 +147,7 @@ def test_jobs_of_a_call_that_was_ended_are_next_each_alone(stage: Stage) -> None
     stage.batches.put_apart([job(8), job(9)])
 
     # Then they are alone, and the others are not
-    assert (len(stage.batches), stage.batches.due()) == (6, True)
+    assert (len(stage.batches), stage.due()) == (6, True)
     assert [stage.take(), stage.take(), stage.take()] == [[8], [9], [1, 2, 3, 4]]
 
 
@@ -150,7 +156,7 @@ def test_all_jobs_can_be_taken_back(stage: Stage) -> None:
     stage.add(3, task="stats.slow")
     stage.batches.put_apart([job(4)])
     assert sorted(tags(stage.batches.take_all())) == [1, 2, 3, 4]
-    assert (len(stage.batches), stage.batches.due(), stage.batches.due_in()) == (0, False, None)
+    assert (len(stage.batches), stage.due(), stage.due_in()) == (0, False, None)
 
 
 def test_one_job_can_be_withdrawn(stage: Stage) -> None:
@@ -168,4 +174,4 @@ def test_one_job_can_be_withdrawn(stage: Stage) -> None:
 def test_nothing_is_left_of_a_batch_whose_only_job_is_withdrawn(stage: Stage) -> None:
     stage.batches.add(make_delivery(job_id=job_id(1)))
     assert stage.batches.withdraw(job_id(1)) is not None
-    assert (len(stage.batches), stage.batches.due_in()) == (0, None)
+    assert (len(stage.batches), stage.due_in()) == (0, None)

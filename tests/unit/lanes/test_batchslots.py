@@ -14,7 +14,7 @@ from penstock.lanes.limits import overdue
 from tests.unit.builders import job_id, make_delivery, make_queue, make_task
 from tests.unit.lanes.fakes import FakeChild
 
-SIZE, WAIT_S, TIMEOUT_S = 3, 0.5, 2.0
+SIZE, WAIT_S, TIMEOUT_S, TICK_S = 3, 0.5, 2.0, 0.0625
 QUEUE = make_queue(
     make_task("stats.norm", batch=Batch(size=SIZE, wait=WAIT_S), timeout_s=TIMEOUT_S), make_task("stats.single")
 )
@@ -25,10 +25,16 @@ class Stage:
 
     def __init__(self, children: int = 1) -> None:
         self.now = 100.0
+        #: By how much the clock goes on between one look at it and the next.
+        self.tick = 0.0
         self.later: list[tuple[float, Callable[[], None]]] = []
-        self.slots = BatchSlots(QUEUE, lambda: self.now, self._call_later)
+        self.slots = BatchSlots(QUEUE, self._clock, self._call_later)
         self.children = [FakeChild() for _ in range(children)]
         self.each = [self.slots.add(cast("Child", child)) for child in self.children]
+
+    def _clock(self) -> float:
+        self.now += self.tick
+        return self.now
 
     def _call_later(self, seconds: float, call: Callable[[], None]) -> Timer:
         timer = Timer(self.later, (seconds, call))
@@ -109,6 +115,24 @@ def test_a_job_that_comes_later_does_not_put_the_time_off() -> None:
     assert [seconds for seconds, _ in stage.later] == [WAIT_S / 2]
     stage.pass_time()
     assert stage.has(0) == [1, 2]
+
+
+def test_a_batch_whose_time_comes_while_jobs_are_handed_out_is_not_forgotten() -> None:
+    # Given two jobs that came one after the other, of which the first, for which time runs, is withdrawn
+    stage = Stage()
+    stage.dispatch(1)
+    stage.now += 2.5 * TICK_S
+    stage.dispatch(2)
+    assert stage.slots.withdraw(job_id(1)) is not None
+
+    # When its time comes, and that of the other one between two looks at the clock
+    stage.tick = TICK_S
+    stage.pass_time()
+    assert stage.has(0) == []
+
+    # Then the other one runs in a moment, though nothing else happens
+    stage.pass_time()
+    assert stage.has(0) == [2]
 
 
 def test_all_jobs_of_a_batch_run_at_once_with_one_limit() -> None:

@@ -291,6 +291,19 @@ def test_a_restart_takes_the_new_code_and_the_old_template_ends() -> None:
     within_deadline(test())
 
 
+def test_a_template_that_does_not_end_by_itself_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("penstock.lanes.template.END_S", 0.05)
+
+    async def test() -> None:
+        Path("lane_tasks.py").write_text(NOTING + "__import__('atexit').register(time.sleep, 60)\n")  # noqa: ASYNC240
+        async with running(slots=1, preload=True) as observed:
+            template = template_of(observed)
+            observed.lane.restart()
+            await until(lambda: not alive(template))
+
+    within_deadline(test())
+
+
 def test_a_module_that_cannot_be_imported_is_reported_with_its_traceback() -> None:
     async def test() -> None:
         Path("lane_tasks.py").write_text("import this_is_not_there\n")  # noqa: ASYNC240

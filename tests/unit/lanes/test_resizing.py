@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+import os
+import sys
+import threading
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,25 +17,31 @@ from penstock.domain.lane import Async, Commands, LaneSpec, Processes, Serial, T
 from penstock.domain.outcome import OutcomeKind
 from penstock.errors import UsageError
 from penstock.wire.registry import MAX_SLOTS
-from tests.unit.lanes.observed import CRASH, MODULE, Observed, allow, job, running, spec, values
+from tests.unit.lanes.observed import CRASH, MODULE, Observed, allow, job, running, sharing, spec, values
 from tests.unit.waiting import alive, until, within_deadline
 
 pytestmark = pytest.mark.usefixtures("lane_tasks")
+
+linux = pytest.mark.skipif(sys.platform != "linux", reason="preload is for Linux")
 
 #: A module whose children wait at their import while the file `closed` is there.
 GATED = "import os, time\nwhile os.path.exists('closed'): time.sleep(0.002)\n" + MODULE
 
 
-@asynccontextmanager
-async def threads(width: int) -> AsyncIterator[Observed]:
-    """A lane with one child that runs so many jobs at once."""
-    observed = Observed(replace(spec(1), lane=Threads(width)))
-    try:
-        await observed.lane.start()
-        yield observed
-    finally:
-        observed.lane.kill()
-        await until(lambda: not observed.pids)
+def children_of_nobody(observed: Observed) -> set[int]:
+    """Processes of this one that are no child of the lane, zombies included, in a session of their own."""
+    known = {*observed.pids, *(template.pid for template in observed.lane._starts._templates)}
+    return {pid for pid, parent, session in processes() if parent == os.getpid() and session == pid} - known
+
+
+def processes() -> Iterator[tuple[int, int, int]]:
+    """The id, the parent and the session of every process."""
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            fields = (process / "stat").read_text().rpartition(")")[2].split()
+        except OSError:
+            continue  # gone
+        yield int(process.name), int(fields[1]), int(fields[3])
 
 
 # ── a child for each slot ───────────────────────────────────────────────────────────────────────────
@@ -139,6 +147,31 @@ def test_a_place_that_waits_for_its_restart_goes_first_and_never_starts() -> Non
     within_deadline(test())
 
 
+@pytest.mark.parametrize("preload", [False, pytest.param(True, marks=linux)])
+def test_a_system_that_has_no_thread_left_for_a_child_costs_no_more_than_a_delay(
+    monkeypatch: pytest.MonkeyPatch, preload: bool
+) -> None:
+    monkeypatch.setattr(supervision, "RESTART_DELAYS_S", (0.05,) * 100)
+
+    def refuse(_: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    async def test() -> None:
+        async with running(slots=1, preload=preload) as observed:
+            # When a lane grows, and the system starts processes but no threads
+            with monkeypatch.context() as poor:
+                poor.setattr(threading.Thread, "start", refuse)
+                observed.lane.resize(2)
+                await until(lambda: observed.lane.states() == {"idle": 1, "restarting": 1})
+                assert not children_of_nobody(observed)
+
+            # Then the place has its child when there are threads again
+            await until(lambda: observed.lane.states() == {"idle": 2})
+            assert values(await observed.run(*(job(number) for number in range(1, 9)))) == {n: n for n in range(1, 9)}
+
+    within_deadline(test())
+
+
 def test_broken_places_that_are_wanted_no_more_do_not_keep_a_lane_from_work(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(supervision, "RESTART_DELAYS_S", ())
 
@@ -188,7 +221,7 @@ def test_a_job_that_kills_a_dismissed_child_is_judged_and_nobody_follows() -> No
 @pytest.mark.parametrize(("before", "after"), [(2, 5), (5, 2)])
 def test_the_child_of_a_shared_lane_has_a_successor_of_the_new_width(before: int, after: int) -> None:
     async def test() -> None:
-        async with threads(before) as observed:
+        async with sharing(before) as observed:
             (old,) = observed.pids
 
             # When the lane is resized, then another child takes over
@@ -210,7 +243,7 @@ def test_the_child_of_a_shared_lane_has_a_successor_of_the_new_width(before: int
 
 def test_jobs_that_run_while_a_shared_lane_is_resized_end_in_their_child_and_others_go_on() -> None:
     async def test() -> None:
-        async with threads(2) as observed:
+        async with sharing(2) as observed:
             # Given a child both of whose slots are taken, and a job that waits
             (old,) = observed.pids
             observed.submit(*(job(number, "await_file('go')") for number in (1, 2)), job(3))
@@ -232,7 +265,7 @@ def test_jobs_that_run_while_a_shared_lane_is_resized_end_in_their_child_and_oth
 
 def test_a_shared_lane_that_is_resized_and_back_has_one_child_in_the_end() -> None:
     async def test() -> None:
-        async with threads(2) as observed:
+        async with sharing(2) as observed:
             # When another width is wanted while the successor of the first still starts
             for slots in (6, 4, 2):
                 observed.lane.resize(slots)

@@ -434,6 +434,26 @@ def test_stop_returns_the_job_that_did_not_end_in_time_and_leaves_those_behind_i
     within_deadline(test())
 
 
+def test_a_child_that_waits_for_its_restart_is_not_started_by_a_lane_that_stops() -> None:
+    async def test() -> None:
+        async with running(slots=2) as observed:
+            # Given a child that was lost, and another one that has a job
+            await observed.run(job(1, CRASH))
+            observed.submit(job(2, "await_file('go')"))
+            await until(lambda: observed.lane.states() == {"busy": 1, "restarting": 1})
+            (lost,) = (place for place in observed.lane._places if place.child is None)
+
+            # When the lane is stopped, then none will follow
+            stopping = asyncio.create_task(observed.lane.stop(20))
+            await asyncio.sleep(0)
+            assert not lost.alarm.pending
+            allow()
+            assert await stopping == []
+            assert observed.lane.exits == {"signal": 1, "stopped": 1}
+
+    within_deadline(test())
+
+
 def test_hurry_ends_a_drain() -> None:
     async def test() -> None:
         async with running() as observed:

@@ -7,6 +7,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -96,6 +97,33 @@ def test_a_directory_that_another_worker_removes_before_it_is_locked_is_made_aga
         dirs.remove(made)
         await until(lambda: dirs.going == 0)
         assert not os.path.exists(made)  # noqa: ASYNC240, PTH110
+
+    within_deadline(test())
+
+
+def test_without_a_thread_a_directory_is_left_to_the_next_worker(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def refuse(_: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    removed: list[int] = []
+
+    async def test() -> None:
+        # When the system has no thread left, neither to look for what is nobody's nor to remove anything
+        dirs = TempDirs(lambda: removed.append(1))
+        with monkeypatch.context() as poor:
+            poor.setattr(threading.Thread, "start", refuse)
+            made = dirs.make()
+            dirs.remove(made)
+
+        # Then nobody waits for that, and it is said
+        assert (dirs.going, removed) == (0, [1])
+        assert "cannot be removed whole" in caplog.text
+
+        # And whoever looks next, this worker included, removes it
+        dirs.make()
+        await until(lambda: not os.path.exists(made))  # noqa: PTH110
 
     within_deadline(test())
 

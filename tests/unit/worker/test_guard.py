@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import sys
 from collections.abc import Collection, Mapping
 from pathlib import Path
@@ -35,11 +37,13 @@ class Guarded:
         self.reading: Reading | None = Reading(950 * MIB, 1000 * MIB)
         self.sizes: dict[int, int] = dict.fromkeys(observed.pids, 300 * MIB)
         self.weighed = 0
+        self.forked: list[int] = []
         queue = SimpleNamespace(lane=observed.lane)
         self.guard = MemoryGuard(cast("Any", [queue]), lambda: self.reading, weigh=self._weigh, clock=lambda: self.now)
 
-    def _weigh(self, pids: Collection[int]) -> Mapping[int, int]:
+    def _weigh(self, pids: Collection[int], forked: Collection[int]) -> Mapping[int, int]:
         self.weighed += 1
+        self.forked = list(forked)
         return {pid: self.sizes[pid] for pid in pids}
 
 
@@ -131,5 +135,45 @@ def test_what_a_job_has_started_weighs_with_its_child() -> None:
             sizes = sorted(sessions(observed.pids).values())
             assert sizes[0] < 100_000_000
             assert sizes[1] > 150_000_000
+
+    within_deadline(test())
+
+
+linux = pytest.mark.skipif(sys.platform != "linux", reason="preload is for Linux")
+
+
+@linux
+def test_a_child_that_is_not_born_yet_is_not_weighed() -> None:
+    async def test() -> None:
+        async with running(slots=1, preload=True) as observed:
+            # Given a child that waits for a template that stands still
+            (born,) = observed.lane.pids
+            template = observed.lane._starts._current
+            assert template is not None
+            os.kill(template.pid, signal.SIGSTOP)
+            observed.lane.resize(2)
+            assert observed.lane.states() == {"idle": 1, "starting": 1}
+
+            # Then it has no process that could be weighed, or ended
+            assert observed.lane.pids == [born]
+
+    within_deadline(test())
+
+
+@linux
+def test_memory_that_forked_children_share_is_counted_once() -> None:
+    async def test() -> None:
+        # Given a template that has imported a lot, and three children that have it from there
+        code = MODULE + f"TABLE = bytes(range(256)) * ({150 * MIB} // 256)\n"
+        Path("lane_tasks.py").write_text(code)  # noqa: ASYNC240
+        async with running(slots=3, preload=True) as observed:
+            # When they are weighed, then the guard says how they have come about
+            guarded = Guarded(observed)
+            guarded.guard.look()
+            assert guarded.forked == observed.lane.pids
+
+            # And each has its share of it, a quarter: the template has one, too
+            sizes = sessions(observed.lane.pids, observed.lane.pids)
+            assert 100 * MIB < sum(sizes.values()) < 200 * MIB
 
     within_deadline(test())
