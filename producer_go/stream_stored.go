@@ -37,8 +37,8 @@ func (s *stored) stream(
 		}
 		return found, err
 	})
-	if err != nil {
-		return loop.result, err
+	if ended == nil { // a client that was closed meanwhile is no news to whoever has left the loop
+		ended = err
 	}
 	return loop.result, ended
 }
