@@ -114,13 +114,13 @@ class Streams:
     def credit(self, job_id: str, fence: int, upto: int) -> None:
         """A reader has room for so many items in all; -1: it wants no more. Of another start, it means nothing."""
         start = self.starts.get(job_id)
-        if start is None or start.delivery.fence != fence or not isinstance(start.way, Replied):
+        if start is None or start.delivery.fence != fence or not isinstance(way := start.way, Replied) or not way.read:
             return
         if upto == -1:
-            start.way.leave()
-            self._leave(start)
-        elif upto > start.way.granted:
-            start.way.granted = upto
+            way.drop_items()
+            self._means.grant(start.delivery, None)
+        elif upto > way.granted:
+            way.granted = upto
             self._means.grant(start.delivery, upto)
 
     # ── inside ──────────────────────────────────────────────────────────────────────────────────

@@ -167,6 +167,28 @@ def test_without_a_reader_the_job_goes_on_and_nothing_more_is_sent(bench: Bench)
     assert (bench.settled, bench.timers) == (1, [])
 
 
+def test_who_reads_no_items_hears_of_the_progress_all_the_same(bench: Bench) -> None:
+    # Given a requester who has said that nobody reads the items, more than once
+    delivery = bench.desk.delivery(**REPLY)
+    bench.items(delivery, range(1))
+    for _ in range(2):
+        bench.streams.credit(JOB_ID, delivery.fence, -1)
+
+    # When the job goes on
+    bench.items(delivery, range(1, 3))
+    bench.streams.progress(delivery, 0.5, "half")
+    bench.streams.credit(JOB_ID, delivery.fence, 100)
+
+    # Then how far it is goes to the requester, and nothing else
+    assert (bench.seqs, bench.granted) == ([0], [None])
+    assert decode(bench.published[1].body) == {"fraction": 0.5, "text": "half"}
+    bench.end(delivery)
+    for message in bench.published:
+        assert bench.settled == 0
+        message.done(Confirm.ACKED)
+    assert bench.settled == 1
+
+
 def test_a_returned_item_says_that_the_requester_is_gone(bench: Bench) -> None:
     delivery = bench.desk.delivery(**REPLY)
     bench.items(delivery, range(2))
