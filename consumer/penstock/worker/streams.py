@@ -119,6 +119,7 @@ class Streams:
         if upto == -1:
             way.drop_items()
             self._means.grant(start.delivery, None)
+            self._settle(start)  # what was refused may have been the last that it waited for
         elif upto > way.granted:
             way.granted = upto
             self._means.grant(start.delivery, upto)

@@ -167,6 +167,23 @@ def test_without_a_reader_the_job_goes_on_and_nothing_more_is_sent(bench: Bench)
     assert (bench.settled, bench.timers) == (1, [])
 
 
+def test_a_job_that_has_ended_waits_for_no_refused_item_that_nobody_reads(bench: Bench) -> None:
+    # Given a job that has ended, and an item that the broker has refused
+    delivery = bench.desk.delivery(**REPLY)
+    bench.items(delivery, range(1))
+    bench.end(delivery)
+    bench.published[0].done(Confirm.REFUSED)
+    assert bench.settled == 0
+
+    # When its reader wants no more before it is published again
+    bench.streams.credit(JOB_ID, delivery.fence, -1)
+
+    # Then it is settled, once
+    assert bench.settled == 1
+    bench.elapse()
+    assert (bench.seqs, bench.settled) == ([0], 1)
+
+
 def test_who_reads_no_items_hears_of_the_progress_all_the_same(bench: Bench) -> None:
     # Given a requester who has said that nobody reads the items, more than once
     delivery = bench.desk.delivery(**REPLY)
