@@ -23,7 +23,7 @@ class Delivery:
         job_id: The job's id, from message_id.
         attempt: Number of the attempt that this delivery starts, from 1.
         returns: How often this message was handed out before without an end, against the delivery limit.
-        fence: A number that is larger for every later start of the same job: replay, attempt, hand-out.
+        fence: A number that is larger for every later start of the same job: replay, attempt, message, hand-out.
         again: Whether the job may have ended before: the broker has handed the message out already, it is a retry
             copy, or its producer published it twice.
         spent: What the job has spent of its budgets before.

@@ -315,8 +315,20 @@ def test_the_fence_of_a_copy_is_above_that_of_the_delivery_for_which_it_stands()
     assert read(headers={"x-fence": 10_007}).fence == 10_000
 
 
+def test_two_messages_of_one_job_have_different_fences_however_often_each_was_handed_out() -> None:
+    """Its producer did not know what became of the first one, and two workers may run them at once."""
+    counts: list[dict[str, Any]] = [{}, {"x-delivery-count": 1}, {"x-delivery-count": 2, "x-acquired-count": 7}]
+    fences = [
+        read(headers={**count, **repeat}, redelivered=bool(count)).fence
+        for repeat in ({}, {"x-repeat": 1}, {"x-repeat": 2})
+        for count in counts
+    ]
+    assert fences == sorted(set(fences))
+
+
 def test_the_fence_is_an_integer_that_any_store_can_compare() -> None:
-    most = returned({"x-replays": 2**62, "x-attempt": 2**62, "x-deliveries": 2**62, "x-fence": 2**63 - 1})
+    huge = {"x-replays": 2**62, "x-attempt": 2**62, "x-deliveries": 2**62, "x-repeat": 2**62}
+    most = returned({**huge, "x-fence": 2**63 - 1})
     assert 0 < most.fence < 2**63
 
 
