@@ -445,6 +445,11 @@ def test_progress_is_a_fraction(line: Line, fraction: float) -> None:
     assert said[3].startswith("ValueError: the progress of a job is a fraction from 0 to 1, not")
 
 
+def test_the_text_of_progress_is_text(line: Line) -> None:
+    said, _, _ = run(line, lambda: current_job().progress(0.5, 3))  # type: ignore[arg-type]
+    assert said[3] == "TypeError: the text of a job's progress is a str, not int"
+
+
 @pytest.mark.parametrize(
     ("text", "sent"),
     [
