@@ -2,7 +2,7 @@
 
     reply                   item.v1 messages, pipelined; their reader lets the job go on (credit)
     stored, reply+stored    one call of the store at a time with all that has come; the job goes on as they are kept
-    none                    dropped
+    none                    dropped, and those of a replayed job whose result is a reply
 
 Whatever was begun for a job ends before its result is settled, so a result never overtakes its items. The credit
 bounds how many items are here.
@@ -144,7 +144,8 @@ class Streams:
         stores, replies = awaits(delivery)
         if stores and self._store is not None:
             return Stored(self._means, self._store, delivery, changed)
-        if replies:
+        # Who awaits the reply to a replayed job is an operator's command, which reads no items.
+        if replies and not delivery.replays:
             return Replied(self._means, delivery, changed)
         self._means.grant(delivery, None)
         return Nowhere()

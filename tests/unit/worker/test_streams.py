@@ -347,6 +347,19 @@ def test_a_start_that_was_given_up_for_lost_writes_no_more_and_is_not_held_back(
     assert (len(bench.kept), bench.granted, bench.settled, bench.sent) == (1, [None], 1, 0)
 
 
+def test_a_replayed_job_is_not_held_back_by_the_command_that_awaits_its_end(bench: Bench) -> None:
+    delivery = bench.desk.delivery(**REPLY, replays=1)
+    bench.items(delivery, range(2 * STREAM_WINDOW))
+    bench.streams.progress(delivery, 0.5, "")
+    bench.end(delivery)
+    assert (bench.published, bench.granted, bench.settled) == ([], [None], 1)
+
+
+def test_the_items_of_a_replayed_job_are_stored_if_its_result_is(bench: Bench) -> None:
+    bench.items(bench.desk.delivery(**STORED, replays=1), range(1))
+    assert len(bench.kept) == 1
+
+
 def test_what_nobody_awaits_goes_nowhere_and_holds_nobody_back() -> None:
     for stores, mode in ((True, {"mode": ResultMode.NONE}), (True, {"mode": ResultMode.REPLY, "reply_to": None})):
         bench = Bench(stores=stores)
