@@ -61,7 +61,7 @@ func (s *storedStream) look(ctx context.Context) (sight, error) {
 	}
 	// All items are there before the result, so what is read after it is complete.
 	if s.result != nil {
-		return last, finish(s.result, s.log.Taken())
+		return last, finish(s.result, s.log.Taken(), false)
 	}
 	body, err := s.store.Get(ctx, s.key(wire.ResultKey, s.id))
 	if err != nil || body == nil {

@@ -45,6 +45,7 @@ class Delivery:
         max_result: Longest result that the requester takes, in bytes; 0: it has not said.
         blob: What lies in the store; None: nothing.
         file: The blob's bytes, unread, once they are here; None: they are not.
+        yields: Whether its task yields items, as far as that is known.
     """
 
     type: str
@@ -72,6 +73,7 @@ class Delivery:
     max_result: int = 0
     blob: Blob | None = None
     file: MemoryFile | None = None
+    yields: bool = False
 
     @property
     def stores(self) -> bool:

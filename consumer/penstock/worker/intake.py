@@ -200,7 +200,8 @@ class Intake:
 
     def _task(self, delivery: Delivery) -> Failure | None:
         name = delivery.task
-        if self._spec.find(name, delivery.version) is not None:
+        if (task := self._spec.find(name, delivery.version)) is not None:
+            delivery.yields = task.streams
             return None
         if (versions := self._spec.tasks.get(name)) is not None:
             text = other_version(name, delivery.version, versions)

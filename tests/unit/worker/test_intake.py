@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -333,6 +334,20 @@ def test_the_fence_is_an_integer_that_any_store_can_compare() -> None:
 
 
 # ── refusing ────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_it_is_known_whether_the_task_of_a_job_that_is_taken_yields() -> None:
+    streams = Intake(
+        make_queue(replace(make_task(), streams=True), make_task("stats.sqrt")),
+        Topology(),
+        strict=False,
+        has_store=True,
+        max_body_bytes=MAX_BODY_BYTES,
+    )
+    jobs = [read(key=key) for key in ("stats.norm", "stats.sqrt", "stats.none")]
+    for job in jobs:
+        refuse(job, intake=streams)
+    assert [job.yields for job in jobs] == [True, False, False]
 
 
 def test_a_proper_job_is_not_refused() -> None:
