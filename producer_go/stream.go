@@ -107,15 +107,17 @@ func (h *Handle) stream(ctx context.Context, yield func(Item, error) bool) error
 	return errNotWanted
 }
 
-// finish compares what the result says with what was handed out of the last start.
-func finish(result *wire.Result, taken int64) error {
+// finish compares what the result says with what was handed out of the last start; void: another start has ended the job.
+func finish(result *wire.Result, taken int64, void bool) error {
 	switch {
 	case result.Failure != nil:
 		return deliver(result, nil)
-	case result.Items == nil || *result.Items == taken:
+	case result.Items == nil || *result.Items == taken && !void:
 		return nil
 	case *result.Items == 0:
-		return ErrRestarted // and the new start has none
+		return ErrRestarted // and the start that ended the job has none
+	case void:
+		return fmt.Errorf("%w: the start that ended the job has yielded %d, and none of them came", ErrItemsLost, *result.Items)
 	}
 	return fmt.Errorf("%w: the task has yielded %d, and %d came", ErrItemsLost, *result.Items, taken)
 }

@@ -106,7 +106,13 @@ func (s *replyStream) end(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	return finish(result, s.taken)
+	return finish(result, s.taken, s.void())
+}
+
+// void tells whether the job was ended by another start than the one whose items were handed out.
+func (s *replyStream) void() bool {
+	reply, _ := s.pending.Reply()
+	return s.taken > 0 && reply.Fence != nil && *reply.Fence != s.place.Fence
 }
 
 // errAgain is returned by pause when it is time to do something again.

@@ -37,8 +37,8 @@ func (s *stored) stream(
 		}
 		return found, err
 	})
-	if err != nil {
-		return loop.result, err
+	if ended == nil { // a client that was closed meanwhile is no news to whoever has left the loop
+		ended = err
 	}
 	return loop.result, ended
 }
@@ -61,7 +61,7 @@ func (s *storedStream) look(ctx context.Context) (sight, error) {
 	}
 	// All items are there before the result, so what is read after it is complete.
 	if s.result != nil {
-		return last, finish(s.result, s.log.Taken())
+		return last, finish(s.result, s.log.Taken(), false)
 	}
 	body, err := s.store.Get(ctx, s.key(wire.ResultKey, s.id))
 	if err != nil || body == nil {

@@ -155,3 +155,16 @@ func TestALoopOverStoredItemsHeedsItsContextAndClose(t *testing.T) {
 	})
 	mustBe(t, err, penstock.ErrClosed)
 }
+
+func TestALoopThatIsLeftAfterCloseIsToldNothingMore(t *testing.T) {
+	t.Parallel()
+	s := stores(t)
+	s.store(1, 0, 1)
+	for _, err := range s.client.Stream(s.ctx, s.id) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		s.client.Close(s.ctx)
+		break
+	}
+}

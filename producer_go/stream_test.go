@@ -231,6 +231,31 @@ func TestAnewIsNothingNewBeforeTheFirstItemIsTaken(t *testing.T) {
 	}
 }
 
+func TestAsManyItemsOfAnotherStartAreNotThoseOfTheResult(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		fence, items int64
+		want         error
+	}{
+		"the same start":        {5, 2, nil},
+		"a later start":         {6, 2, penstock.ErrItemsLost},
+		"an earlier start":      {4, 2, penstock.ErrItemsLost},
+		"one that yielded none": {6, 0, penstock.ErrRestarted},
+	} {
+		b := setup(t)
+		b.Serve(b.Queue("q", nil), nil, func(job *wire.Job, d amqp.Delivery) []byte {
+			y := &yielding{b, t, job, d, nil}
+			y.send("w", 5, 0, 1)
+			b.SendResult(d, c.fence, brokertest.ResultOf(b.Broker, job, &wire.Result{Items: &c.items}))
+			return nil
+		})
+		got, err := loop(t, b.enqueue(t, penstock.Job{}).Stream(b.ctx))
+		if !errors.Is(err, c.want) || len(got) < 2 || got[1] != 1 {
+			t.Fatalf("%s: got %v, %v", name, got, err)
+		}
+	}
+}
+
 func TestAnItemThatIsMissingEndsTheLoopAndNotTheJob(t *testing.T) {
 	t.Parallel()
 	for name, sent := range map[string][]int64{"in the middle": {0, 1, 3}, "at the end": {0, 1}} {

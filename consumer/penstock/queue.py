@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import importlib
-import inspect
 import re
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Final, ParamSpec, TypeVar, overload
 
 from penstock.domain.batch import Batch
-from penstock.domain.binding import AnyNames, Binding, yields
+from penstock.domain.binding import AnyNames, Binding, is_async, yields
 from penstock.domain.command import Command, CommandFailedError
 from penstock.domain.lane import Async, Commands, LaneSpec, Processes, Serial, Threads
 from penstock.domain.retry import NO_RETRY, Retry
@@ -316,7 +315,7 @@ class Queue:
                 not isinstance(self.lane, Processes | Serial),
                 f"the lane {lane} runs no batches; give the queue Processes or Serial, or the task no batch",
             ),
-            (inspect.iscoroutinefunction(function), "a batch is called as a plain function, and this one is async"),
+            (is_async(function), "a batch is called as a plain function, and this one is async"),
             (
                 yields(function) or yields(getattr(batch, "of", None)),
                 "a batch returns a result for each job and yields no items",
@@ -348,25 +347,21 @@ class Queue:
 
     def _check_kind(self, full: str, function: Callable[..., Any]) -> None:
         """Refuse a function that the lane cannot run: it would block others, or never run at all."""
-        lane, is_async = type(self.lane).__name__, _is_async(function)
+        lane, in_loop = type(self.lane).__name__, is_async(function)
         runs_programs, awaits = isinstance(self.lane, Commands), isinstance(self.lane, Async)
         is_program = isinstance(function, Command)
         rules = (
             (runs_programs and not is_program, f"the lane {lane} runs programs only; use Queue.command"),
             (is_program and not runs_programs, f"the lane {lane} runs no programs; take Commands"),
-            (is_async and not awaits, f"the lane {lane} calls plain functions, and this one is async; take Async"),
+            (in_loop and not awaits, f"the lane {lane} calls plain functions, and this one is async; take Async"),
             (
-                awaits and not is_async,
+                awaits and not in_loop,
                 f"the lane {lane} calls async functions; a plain one would hold up all others; take Threads",
             ),
         )
         for wrong, text in rules:
             if wrong:
                 raise DeclarationError(f"{full}: {text}")
-
-
-def _is_async(function: object) -> bool:
-    return inspect.iscoroutinefunction(function) or inspect.isasyncgenfunction(function)
 
 
 def _binding_of(batch: Batch, full: str) -> Binding:

@@ -77,9 +77,9 @@ def test_items_are_messages_before_the_result_and_credit_lets_them_go_on(
     assert [decode(body) for _, body in told[:-1]] == list(range(count))
     assert told[-1][0].type == "result.v1"
 
-    # And each says which start it is of, and who sent it
+    # And each says which start it is of, the result too, and the items who sent them
     name = worker.records("worker.ready")[0]["worker"]
-    fences = {properties.headers["x-fence"] for properties, _ in told[:-1]}
+    fences = {properties.headers["x-fence"] for properties, _ in told}
     assert {properties.headers["x-worker"] for properties, _ in told[:-1]} == {name}
     assert len(fences) == 1
     assert metric(worker, SENT.format("t.count")) == count

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 import sys
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -384,6 +385,32 @@ def test_an_async_generator_function_streams_in_an_async_lane() -> None:
     queue = Queue("stats", lane=Async(1))
     queue.task(numbers_async)
     assert queue.tasks["stats.numbers_async"][1].spec.streams
+
+
+class Numbers:
+    """An object that is called, as a model that was loaded may be."""
+
+    def __call__(self, n: int = 1) -> Iterator[int]:
+        yield n
+
+
+class NumbersAsync:
+    """As `Numbers`."""
+
+    async def __call__(self, n: int = 1) -> AsyncIterator[int]:
+        yield n
+
+
+def test_an_object_streams_if_calling_it_does() -> None:
+    queue = Queue("stats", lane=Processes(1))
+    queue.task(name="numbers")(Numbers())
+    assert queue.tasks["stats.numbers"][1].spec.streams
+    slots = Queue("slots", lane=Async(1))
+    slots.task(name="numbers")(NumbersAsync())
+    slots.task(name="bound")(functools.partial(NumbersAsync(), n=2))
+    assert all(slots.tasks[f"slots.{name}"][1].spec.streams for name in ("numbers", "bound"))
+    with pytest.raises(DeclarationError, match="this one is async; take Async"):
+        queue.task(name="other")(NumbersAsync())
 
 
 @pytest.mark.parametrize(

@@ -20,7 +20,7 @@ from penstock.settings import default_instance
 from penstock.wire.blob import Blob
 from penstock.wire.failure import WireError
 from penstock.wire.headers import is_reply_to
-from penstock.wire.registry import HARD_MAX_BLOB_BYTES, HARD_MAX_BODY_BYTES
+from penstock.wire.registry import HARD_MAX_BLOB_BYTES, HARD_MAX_BODY_BYTES, TYPE_RESULT
 from penstock.wire.result import decode_result
 
 #: Longest time for which dead jobs are held, in seconds: brokers close a channel that holds a message for 30 minutes.
@@ -233,6 +233,8 @@ class Replay:
 
     def _on_reply(self, properties: Any, body: bytes) -> None:
         """Note how a job ended. That may come before the broker has confirmed the job; the first answer counts."""
+        if properties.type != TYPE_RESULT:
+            return
         job_id, error = str(properties.correlation_id), None
         # What is too long for a message is the value of a success: errors are short.
         if Blob.named_by(properties.headers or {}) is None:

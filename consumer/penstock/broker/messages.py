@@ -67,8 +67,11 @@ _TRANSIENT: Final = 1
 
 def reply(delivery: Delivery, blob: Blob | None = None) -> BasicProperties:
     """Properties of a result; it lives in a queue that dies with its requester. `blob`: it is in the store."""
+    headers: dict[str, Any] = blob.headers() if blob is not None else {}
+    if delivery.yields and not delivery.stores:
+        headers = {**headers, HEADER_FENCE: delivery.fence}  # that of the items that came as messages
     return BasicProperties(
-        headers=blob and blob.headers(),
+        headers=headers or None,
         content_type=CONTENT_TYPE,
         type=TYPE_RESULT,
         correlation_id=delivery.job_id,

@@ -6,7 +6,7 @@ import asyncio
 import itertools
 import logging
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
@@ -39,7 +39,7 @@ class Publication:
 
     @property
     def key(self) -> tuple[str, str, str | None]:
-        """What identifies a returned message among those that are unconfirmed."""
+        """What a returned message has in common with those unconfirmed ones of which it may be one."""
         return self.exchange, self.routing_key, self.properties.correlation_id
 
 
@@ -63,7 +63,8 @@ class Publisher:
         self._channel: Any = None
         self._unconfirmed: dict[int, Publication] = {}
         self._waiting: deque[Publication] = deque()
-        self._returned: set[tuple[str, str, str | None]] = set()
+        #: How many came back whose confirm is still to come: items and the result of a job have one key.
+        self._returned: Counter[tuple[str, str, str | None]] = Counter()
         self._suspects = 0
         self._next_tag = 1
         self._tries = 0
@@ -155,7 +156,7 @@ class Publisher:
     def _resume(self, channel: Any) -> None:
         """Send again what is unconfirmed, in order, then what waited."""
         self._waiting.extendleft(reversed(self._unconfirmed.values()))
-        self._unconfirmed, self._returned = {}, set()
+        self._unconfirmed, self._returned = {}, Counter()
         self._next_tag = 1
         self._channel = channel
         self._send_waiting()
@@ -196,7 +197,7 @@ class Publisher:
         if channel is not self._channel:
             return
         # The broker sends the return of a message right before its ack.
-        self._returned.add((method.exchange, method.routing_key, properties.correlation_id))
+        self._returned[method.exchange, method.routing_key, properties.correlation_id] += 1
 
     def _on_confirm(self, channel: Any, frame: Any) -> None:
         if channel is not self._channel:
@@ -220,7 +221,7 @@ class Publisher:
     def _finish(self, publication: Publication, *, refused: bool) -> None:
         confirm = Confirm.REFUSED if refused else Confirm.ACKED
         if not refused and self._returned and publication.key in self._returned:
-            self._returned.discard(publication.key)
+            self._returned -= Counter([publication.key])  # what is left of none is gone
             confirm = Confirm.RETURNED
         try:
             publication.done(confirm)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Collection, Iterable, Mapping
+from functools import partial
 from typing import Any
 
 from penstock.errors import DeclarationError
@@ -116,4 +117,23 @@ def misfit(name: str, given: Collection[str], *, takes: Iterable[str], requires:
 
 def yields(function: object) -> bool:
     """Whether calling it gives items, one after the other: it is a generator function, async or not."""
-    return inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function)
+    return inspect.isgeneratorfunction(_called(function)) or yields_async(function)
+
+
+def yields_async(function: object) -> bool:
+    """Whether calling it gives items to an event loop: it is an async generator function."""
+    return inspect.isasyncgenfunction(_called(function))
+
+
+def is_async(function: object) -> bool:
+    """Whether it is to be called in an event loop, for a result or for items."""
+    return inspect.iscoroutinefunction(_called(function)) or yields_async(function)
+
+
+def _called(function: object) -> object:
+    """The function that a call runs: of an object it is its class's `__call__`."""
+    while isinstance(function, partial):
+        function = function.func
+    if inspect.isroutine(function) or isinstance(function, type):
+        return function
+    return getattr(type(function), "__call__", function)  # noqa: B004 -- the method itself is wanted

@@ -99,10 +99,13 @@ class CurrentJob:
 
         Raises:
             ValueError: The fraction is not from 0 to 1.
+            TypeError: The text is none.
             RuntimeError: Called in a process that the task has started.
         """
         if not 0 <= fraction <= 1:
             raise ValueError(f"the progress of a job is a fraction from 0 to 1, not {fraction!r}")
+        if not isinstance(text, str):
+            raise TypeError(f"the text of a job's progress is a str, not {type(text).__name__}")
         short = text.encode(errors="replace")[:MAX_PROGRESS_TEXT_BYTES].decode(errors="ignore")
         self.of.tell(float(fraction), short)
 

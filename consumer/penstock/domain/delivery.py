@@ -23,7 +23,7 @@ class Delivery:
         job_id: The job's id, from message_id.
         attempt: Number of the attempt that this delivery starts, from 1.
         returns: How often this message was handed out before without an end, against the delivery limit.
-        fence: A number that is larger for every later start of the same job: replay, attempt, hand-out.
+        fence: A number that is larger for every later start of the same job: replay, attempt, message, hand-out.
         again: Whether the job may have ended before: the broker has handed the message out already, it is a retry
             copy, or its producer published it twice.
         spent: What the job has spent of its budgets before.
@@ -45,6 +45,7 @@ class Delivery:
         max_result: Longest result that the requester takes, in bytes; 0: it has not said.
         blob: What lies in the store; None: nothing.
         file: The blob's bytes, unread, once they are here; None: they are not.
+        yields: Whether its task yields items, as far as that is known.
     """
 
     type: str
@@ -72,6 +73,7 @@ class Delivery:
     max_result: int = 0
     blob: Blob | None = None
     file: MemoryFile | None = None
+    yields: bool = False
 
     @property
     def stores(self) -> bool:

@@ -21,10 +21,11 @@ class End:
         reason: Why it ended.
         said: Its last words, when it could not start.
         outcomes: The jobs that ended with it, and how.
-        begun: Jobs that ran, too, when a neighbour's limit was the child's end. They have spent nothing.
+        begun: Jobs that ran, too, when another's limit was the child's end, and those that had hardly begun but have
+            told something. They have spent nothing; their next start is another one.
         apart: Jobs of one call that exceeded a limit or lost its child: nobody knows because of which. They have spent
             nothing, and each is to have a call of its own.
-        unstarted: Jobs that had not begun, or hardly.
+        unstarted: Jobs that had not begun, or hardly, and of which nothing is known outside the child.
     """
 
     pid: int

@@ -31,7 +31,7 @@ from penstock.lanes.frames import Frame, Kind, pack
 from penstock.lanes.judgement import outcome_of
 from penstock.lanes.limits import Limit, Sentence, exceeded
 from penstock.lanes.memory import oom_kills, resident
-from penstock.lanes.slots import Slot, Slots
+from penstock.lanes.slots import Assigned, Slot, Slots
 from penstock.lanes.starts import Starts
 from penstock.lanes.verdict import Judge
 from penstock.lanes.wear import Wear
@@ -169,12 +169,8 @@ class Place:
         for frame in frames:
             if frame.kind == Kind.OUTCOME:
                 self._answered(frame)
-            elif frame.kind == Kind.ITEM:
-                if (delivery := self._delivery_of(frame)) is not None:
-                    self._on_item(delivery, frame.meta[0], frame.body)
-            elif frame.kind == Kind.PROGRESS:
-                if (delivery := self._delivery_of(frame)) is not None:
-                    self._on_progress(delivery, *frame.meta)
+            elif frame.kind in (Kind.ITEM, Kind.PROGRESS):
+                self._told(frame)
             elif frame.kind == Kind.READY:
                 self._became_ready()
             elif frame.kind == Kind.BLOCKED:
@@ -209,20 +205,33 @@ class Place:
         if self._alone or (self.state is SlotState.RETIRING and not self.busy):
             self.finish()
 
+    def _told(self, frame: Frame) -> None:
+        """A job has yielded, or said how far it is; one that the child has no longer says nothing."""
+        if (assigned := self._assigned(frame)) is None:
+            return
+        assigned.told = True
+        if frame.kind == Kind.ITEM:
+            self._on_item(assigned.delivery, frame.meta[0], frame.body)
+        else:
+            self._on_progress(assigned.delivery, *frame.meta)
+
     def _blocked(self, frame: Frame) -> None:
         seconds, stack = frame.meta
         assert self.child is not None
-        say_blocked(self._spec.name, self.child.pid, self._delivery_of(frame), seconds, stack)
+        assigned = self._assigned(frame)
+        delivery = None if assigned is None else assigned.delivery
+        say_blocked(self._spec.name, self.child.pid, delivery, seconds, stack)
 
-    def _delivery_of(self, frame: Frame) -> Delivery | None:
+    def _assigned(self, frame: Frame) -> Assigned | None:
         """The job that a frame is about; None: the child does not have it, or has it no longer."""
-        assigned = self.slot.jobs.get(frame.number) if self.slot is not None else None
-        return assigned.delivery if assigned is not None else None
+        return self.slot.jobs.get(frame.number) if self.slot is not None else None
 
     def grant(self, delivery: Delivery, upto: int | None) -> None:
-        """Let a job, if the child has it, send the items with a number below that; None: all."""
-        number = None if self.slot is None else self.slot.number_of(delivery.job_id)
-        if number is not None and self.child is not None:
+        """Let a job, if the child has this start of it, send the items with a number below that; None: all."""
+        if self.slot is None or self.child is None:
+            return
+        number = self.slot.number_of(delivery.job_id)
+        if number is not None and self.slot.jobs[number].delivery is delivery:
             self.child.send(pack(Kind.GRANT, number, [upto]))
             self.child.flush()
 

@@ -27,11 +27,13 @@ class Assigned:
         delivery: The job.
         expected_s: How long it was expected to take; infinite when its task has not run yet.
         since: When it began, by the lane's clock; infinite while it waits in the child's socket.
+        told: Whether it has yielded, or said how far it is: what it tells in a later start needs a larger fence.
     """
 
     delivery: Delivery
     expected_s: float
     since: float = _INFINITE
+    told: bool = False
 
 
 @dataclass(slots=True, eq=False)

@@ -64,6 +64,11 @@ class Judge:
             self._judge(slot, outcomes, begun, apart)
             outcomes += self._cancelled_unstarted(slot)
         judged = {id(delivery) for delivery in [*(delivery for delivery, _ in outcomes), *begun, *apart]}
+        if slot is not None:
+            # Started again as they are, these would tell everything twice under one fence.
+            told = [job.delivery for job in slot.jobs.values() if job.told and id(job.delivery) not in judged]
+            begun += told
+            judged.update(map(id, told))
         return End(
             pid=pid,
             status=status,

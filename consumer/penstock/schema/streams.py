@@ -17,6 +17,7 @@ from collections.abc import (
 from dataclasses import dataclass
 from typing import Any, Final
 
+from penstock.domain.binding import yields_async
 from penstock.schema import annotations as hints
 
 #: By what says it: what stands between the brackets besides the items.
@@ -52,7 +53,7 @@ def yielded(function: Callable[..., Any], annotation: Any) -> Yielded:
     Raises:
         UnsaidError: It says nothing, or something else.
     """
-    is_async = inspect.isasyncgenfunction(function)
+    is_async = yields_async(function)
     wanted, known = ("AsyncIterator", _ASYNC) if is_async else ("Iterator", _PLAIN)
     if annotation is inspect.Parameter.empty:
         raise UnsaidError(f"it yields and has no annotation; add one, as in -> {wanted}[float]")

@@ -115,7 +115,8 @@ class Intake:
             attempt=spent.attempts + 1,
             returns=returns,
             fence=max(
-                _fence(headers, spent, replays), _count(headers, HEADER_FENCE, _MAX_FENCE) + 1 if returned else 0
+                _fence(headers, spent, repeat, replays),
+                _count(headers, HEADER_FENCE, _MAX_FENCE) + 1 if returned else 0,
             ),
             again=bool(method.redelivered or returned or repeat),
             spent=spent,
@@ -199,7 +200,8 @@ class Intake:
 
     def _task(self, delivery: Delivery) -> Failure | None:
         name = delivery.task
-        if self._spec.find(name, delivery.version) is not None:
+        if (task := self._spec.find(name, delivery.version)) is not None:
+            delivery.yields = task.streams
             return None
         if (versions := self._spec.tasks.get(name)) is not None:
             text = other_version(name, delivery.version, versions)
@@ -258,14 +260,17 @@ def _spent(headers: Mapping[str, Any], returns: int) -> Spent:
     )
 
 
-def _fence(headers: Mapping[str, Any], spent: Spent, replays: int) -> int:
-    """A number that grows with each start of a job: twelve digits below the replay, four below the attempt."""
+def _fence(headers: Mapping[str, Any], spent: Spent, repeat: int, replays: int) -> int:
+    """A number that grows with each start of a job: twelve digits below the replay, four below the attempt.
+
+    Of the four, the first tells the messages apart that a producer has published of one job, the others are hand-outs.
+    """
     if not headers:
         return 10**4
     # RabbitMQ 4.3 does not count a job that was given back, but it counts how often one was taken.
     uncounted = max(0, _count(headers, _ACQUIRED_COUNT, _MAX_NUMBER) - _count(headers, _DELIVERY_COUNT, _MAX_NUMBER))
-    handed_out = min(9999, spent.deliveries + uncounted)
-    return replays * 10**12 + min(spent.attempts + 1, 10**8 - 1) * 10**4 + handed_out
+    handed_out = min(999, spent.deliveries + uncounted)
+    return replays * 10**12 + min(spent.attempts + 1, 10**8 - 1) * 10**4 + min(9, repeat) * 1000 + handed_out
 
 
 def _text(value: str | bytes | None) -> str:

@@ -2,7 +2,7 @@
 
     reply                   item.v1 messages, each with what came in one turn; their reader lets the job go on (credit)
     stored, reply+stored    one call of the store at a time with all that has come; the job goes on as they are kept
-    none                    dropped
+    none                    dropped, and those of a replayed job whose result is a reply
 
 Whatever was begun for a job ends before its result is settled, so a result never overtakes its items. The credit
 bounds how many items are here.
@@ -114,14 +114,14 @@ class Streams:
     def credit(self, job_id: str, fence: int, upto: int) -> None:
         """A reader has room for so many items in all; -1: it wants no more. Of another start, it means nothing."""
         start = self.starts.get(job_id)
-        if start is None or start.delivery.fence != fence or not isinstance(start.way, Replied):
+        if start is None or start.delivery.fence != fence or not isinstance(way := start.way, Replied) or not way.read:
             return
         if upto == -1:
-            start.way.leave()
-            self._leave(start)
-            self._settle(start)
-        elif upto > start.way.granted:
-            start.way.granted = upto
+            way.drop_items()
+            self._means.grant(start.delivery, None)
+            self._settle(start)  # what was refused, or waits to be sent, may have been the last that it waited for
+        elif upto > way.granted:
+            way.granted = upto
             self._means.grant(start.delivery, upto)
 
     # ── inside ──────────────────────────────────────────────────────────────────────────────────
@@ -144,7 +144,8 @@ class Streams:
         stores, replies = awaits(delivery)
         if stores and self._store is not None:
             return Stored(self._means, self._store, delivery, changed)
-        if replies:
+        # Who awaits the reply to a replayed job is an operator's command, which reads no items.
+        if replies and not delivery.replays:
             return Replied(self._means, delivery, changed)
         self._means.grant(delivery, None)
         return Nowhere()

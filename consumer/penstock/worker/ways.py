@@ -116,6 +116,8 @@ class Replied:
 
     def __init__(self, means: Means, delivery: Delivery, changed: Callable[[Way, bool], None]) -> None:
         self.granted = STREAM_WINDOW
+        #: Whether somebody reads the items; who does not may want to know of the progress.
+        self.read = True
         self._means = means
         self._delivery = delivery
         self._changed = changed
@@ -142,6 +144,8 @@ class Replied:
 
     def item(self, seq: int, body: bytes) -> None:
         """See Way.item."""
+        if not self.read:
+            return
         self._last = seq, body
         if self._watch is None and self._starves:
             self._watch = self._means.later(_STARVED_S, self._look)
@@ -160,16 +164,24 @@ class Replied:
     def end(self) -> None:
         """See Way.end."""
         self._ended = True
+        self._stop_watch()
+
+    def _stop_watch(self) -> None:
         if self._watch is not None:
             self._watch.cancel()
 
-    def leave(self) -> None:
-        """There is nobody to send to: what was refused is not sent again."""
-        self.end()
-        self._gone = True
-        self._newest = None
+    def drop_items(self) -> None:
+        """Nobody reads the items: no more are sent, nor is what was refused."""
+        self.read = False
+        self._stop_watch()
         self._refused.clear()
         self._waiting.clear()
+
+    def _leave(self) -> None:
+        """There is nobody to send to."""
+        self.drop_items()
+        self._gone = True
+        self._newest = None
 
     @property
     def _starves(self) -> bool:
@@ -195,7 +207,7 @@ class Replied:
         def done(confirm: Confirm) -> None:
             if confirm is Confirm.ACKED:
                 self._means.metrics.items_sent(self._delivery, len(items))
-            elif confirm is Confirm.REFUSED and not self._gone:
+            elif confirm is Confirm.REFUSED and self.read:
                 self._refused[seq] = items
 
         self._send_items(seq, items, done)
@@ -219,7 +231,7 @@ class Replied:
         def confirmed(confirm: Confirm) -> None:
             self._on_their_way -= 1
             if confirm is Confirm.RETURNED:
-                self.leave()
+                self._leave()
             done(confirm)
             if self._refused and not (self._on_their_way or self._waits):
                 self._waits = True
@@ -242,7 +254,7 @@ class Replied:
             self._send_waiting()
         else:
             # It will be handed out, and its next start yields all of them.
-            self.leave()
+            self._leave()
             self._changed(self, True)
 
 

@@ -23,6 +23,12 @@ func (b *Broker) SendProgress(d amqp.Delivery, worker string, fence int64, body 
 	b.send(d, amqp.Publishing{Type: wire.TypeProgress, CorrelationId: d.MessageId, Headers: headers, Body: body})
 }
 
+// SendResult sends a result that names its start, in place of the one that the worker of [Broker.Serve] would send.
+func (b *Broker) SendResult(d amqp.Delivery, fence int64, body []byte) {
+	headers := amqp.Table{wire.HeaderFence: fence}
+	b.send(d, amqp.Publishing{Type: wire.TypeResult, CorrelationId: d.MessageId, Headers: headers, Body: body})
+}
+
 // send fails silently when the connection is gone, as at the end of a test.
 func (b *Broker) send(d amqp.Delivery, message amqp.Publishing) {
 	d.Acknowledger.(*amqp.Channel).Publish(b.Name(wire.ExchangeReplies), d.ReplyTo, false, false, message)

@@ -114,7 +114,11 @@ func (q *queue) deliver(d amqp.Delivery) {
 			q.router.AddProgress(d.CorrelationId, fence, d.Body)
 		}
 	case wire.TypeResult:
-		q.router.Deliver(d.CorrelationId, Reply{Body: d.Body, Blob: wire.NamedBlob(d.Headers)})
+		reply := Reply{Body: d.Body, Blob: wire.NamedBlob(d.Headers)}
+		if fence, ok := wire.FenceOf(d.Headers); ok {
+			reply.Fence = &fence
+		}
+		q.router.Deliver(d.CorrelationId, reply)
 	}
 	// Else it is for instance what a worker answers to a command about a job that is awaited here.
 }

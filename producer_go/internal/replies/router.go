@@ -24,8 +24,9 @@ type Source interface {
 
 // Reply is a result as it came.
 type Reply struct {
-	Body []byte
-	Blob *wire.Blob // nil: it is in the body
+	Body  []byte
+	Blob  *wire.Blob // nil: it is in the body
+	Fence *int64     // of the start that ended the job; nil: its worker does not say
 }
 
 // Pending is a reply that has not come yet, or has.

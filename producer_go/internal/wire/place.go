@@ -20,7 +20,8 @@ func (p Place) Headers() map[string]any {
 	return map[string]any{HeaderWorker: p.Worker, HeaderFence: p.Fence, HeaderSeq: p.Seq}
 }
 
-// FenceOf reads the fence of an item or of progress; ok is false when it is missing, and the message is to be ignored.
+// FenceOf reads the fence of an item, of progress or of a result; ok is false when it is missing. The first two are to be
+// ignored then.
 func FenceOf(headers map[string]any) (fence int64, ok bool) {
 	fence, ok = integerHeader(headers[HeaderFence])
 	return fence, ok && fence >= 0

@@ -77,7 +77,7 @@ const HeaderHangs = "x-hangs"
 // HeaderDeliveries (int64): On a retry copy: how often earlier copies of the job were handed out again without an end, because their workers died or gave them back.
 const HeaderDeliveries = "x-deliveries"
 
-// HeaderFence (int64): On a retry copy: the fence of the delivery that it stands for. The next start of the job has a larger one. On an item, on progress and on credit: the fence of the start.
+// HeaderFence (int64): On a retry copy: the fence of the delivery that it stands for. The next start of the job has a larger one. On an item, on progress, on credit and on the result of a job whose items are messages: the fence of the start.
 const HeaderFence = "x-fence"
 
 // HeaderFirstAt (int64): On a retry copy or a dead job: when the first attempt that failed ended, Unix milliseconds.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -10,6 +11,7 @@ from pika import BasicProperties
 from penstock.broker import messages
 from penstock.domain.outcome import Evidence, Outcome, OutcomeKind
 from penstock.domain.spent import NOTHING, Spent
+from penstock.wire.blob import Blob
 from penstock.wire.failure import Failure
 from penstock.wire.registry import MAX_TRACE_BYTES, ResultMode
 from tests.unit.builders import JOB_ID, make_delivery
@@ -219,3 +221,11 @@ def test_a_reply_is_correlated_with_its_job_and_does_not_outlive_its_requester()
     assert (made.type, made.content_type) == ("result.v1", "application/vnd.msgpack")
     assert (made.correlation_id, made.delivery_mode) == (JOB_ID, 1)
     assert (made.headers, made.reply_to, made.user_id, made.message_id) == (None, None, None, None)
+
+
+def test_a_reply_after_items_that_were_messages_names_their_start() -> None:
+    blob = Blob.of(b"long")
+    job = make_delivery(fence=10_007, yields=True, mode=ResultMode.REPLY)
+    assert messages.reply(job).headers == {"x-fence": 10_007}
+    assert messages.reply(job, blob).headers == {**blob.headers(), "x-fence": 10_007}
+    assert messages.reply(replace(job, mode=ResultMode.REPLY_AND_STORED)).headers is None

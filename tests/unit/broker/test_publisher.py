@@ -132,6 +132,20 @@ def test_a_return_counts_for_one_publication_only() -> None:
     assert fates.of == [(1, Confirm.RETURNED), (1, Confirm.ACKED)]
 
 
+def test_of_messages_about_one_job_each_that_came_back_is_told_so_though_one_ack_names_all() -> None:
+    # Given what a job yields and its result, on their way to a requester that is gone
+    _, fates, connection = attached()
+    fates.publish(1, 1, 1)
+
+    # When all come back and one answer names them
+    for _ in range(3):
+        connection.channels[0].give_back("x", "key.1", properties(1))
+    connection.channels[0].confirm(3, multiple=True)
+
+    # Then none is taken for delivered
+    assert fates.of == [(1, Confirm.RETURNED)] * 3
+
+
 def test_what_is_published_without_a_channel_waits_for_one_in_order() -> None:
     # Given a channel that the broker has not confirmed
     publisher, fates, connection = attached(slow=True)

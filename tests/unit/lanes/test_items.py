@@ -177,6 +177,47 @@ def test_an_item_that_cannot_travel_ends_the_attempt_and_closes_the_task(
     assert line.items == [0]
 
 
+def test_what_a_task_does_when_it_is_closed_does_not_hide_which_item_cannot_travel(
+    line: Line, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def stubborn() -> Iterator[object]:
+        try:
+            yield object()
+        finally:
+            yield 1
+
+    def faulty() -> Iterator[object]:
+        try:
+            yield object()
+        finally:
+            raise ValueError("no good")
+
+    for task, why in ((stubborn, "ignored GeneratorExit"), (faulty, "ValueError: no good")):
+        said, _, _ = run(line, task)
+        assert said[2] == "RESULT_INVALID"
+        assert said[3].startswith("item 0: ")
+        assert why in capsys.readouterr().err
+    assert line.items == []
+
+
+def test_what_a_coroutine_does_when_it_is_closed_does_not_hide_which_item_cannot_travel(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    line = Line(LoopCredit())
+
+    async def faulty() -> AsyncIterator[object]:
+        try:
+            yield object()
+        finally:
+            raise ValueError("no good")
+
+    child = executor(line, faulty, Async(1))
+    said, _, _ = asyncio.run(child.run_coroutine(meta(), job_body(), None, Flag(), NUMBER))
+    assert said[2] == "RESULT_INVALID"
+    assert "ValueError: no good" in capsys.readouterr().err
+    line.close()
+
+
 def test_the_traceback_of_a_task_that_yields_begins_in_the_task(line: Line) -> None:
     def generate() -> Iterator[int]:
         yield 0
@@ -402,6 +443,11 @@ def test_a_thread_that_outlives_its_job_says_nothing_more(line: Line) -> None:
 def test_progress_is_a_fraction(line: Line, fraction: float) -> None:
     said, _, _ = run(line, lambda: current_job().progress(fraction))
     assert said[3].startswith("ValueError: the progress of a job is a fraction from 0 to 1, not")
+
+
+def test_the_text_of_progress_is_text(line: Line) -> None:
+    said, _, _ = run(line, lambda: current_job().progress(0.5, 3))  # type: ignore[arg-type]
+    assert said[3] == "TypeError: the text of a job's progress is a str, not int"
 
 
 @pytest.mark.parametrize(

@@ -691,12 +691,38 @@ def test_what_a_job_yields_and_says_is_passed_on_while_the_child_has_the_job() -
     on_stage(test)
 
 
+@pytest.mark.parametrize("kind", [OutcomeKind.SUCCEEDED, OutcomeKind.RAISED])
+def test_a_job_that_has_told_something_when_its_child_is_killed_for_another_needs_a_later_start(
+    kind: OutcomeKind,
+) -> None:
+    def test(stage: Stage) -> None:
+        # Given a child that is killed because of its first job
+        numbers = [stage.number(tag) for tag in (1, 2)]
+        stage.overrun()
+        stage.place.watch()
+
+        # When that one ended after all, and the next has begun and yielded before the end
+        stage.answer(kind, numbers[0])
+        stage.child.say([Frame(Kind.ITEM, numbers[1], [0], b"\xa0")])
+        end = stage.killed()
+
+        # Then it is not started again as if nothing had happened: its items would come twice under one fence
+        assert [tags([delivery]) for delivery, *_ in stage.items] == [[2]]
+        assert (tags(end.begun), tags(end.unstarted)) == ([2], [3])
+
+    on_stage(test, jobs=3)
+
+
 def test_credit_is_granted_to_the_job_by_its_number_and_to_no_other() -> None:
     def test(stage: Stage) -> None:
+        assert stage.place.slot is not None
         job = stage.number(1)
-        stage.place.grant(make_delivery(job_id=job_id(1)), 128)
-        stage.place.grant(make_delivery(job_id=job_id(1)), None)
+        delivery = stage.place.slot.jobs[job].delivery
+        stage.place.grant(delivery, 128)
+        stage.place.grant(delivery, None)
         stage.place.grant(make_delivery(job_id=job_id(9)), 128)
+        # What is meant for another start would let this one run away from its reader.
+        stage.place.grant(make_delivery(job_id=job_id(1)), None)
         assert stage.child.grants == [(job, 128), (job, None)]
 
     on_stage(test)

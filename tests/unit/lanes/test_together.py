@@ -13,7 +13,8 @@ import pytest
 from penstock import Batch, Processes, Queue, Reject, Retry, current_job
 from penstock.lanes.frames import Frame, Kind
 from penstock.lanes.runner import together
-from penstock.lanes.runner.execute import Answer, Executor
+from penstock.lanes.runner.answers import Answer
+from penstock.lanes.runner.execute import Executor
 from penstock.lanes.runner.stop import Interrupt
 from penstock.memory_file import MemoryFile
 from penstock.schema.library import Library

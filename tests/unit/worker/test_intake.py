@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -315,12 +316,38 @@ def test_the_fence_of_a_copy_is_above_that_of_the_delivery_for_which_it_stands()
     assert read(headers={"x-fence": 10_007}).fence == 10_000
 
 
+def test_two_messages_of_one_job_have_different_fences_however_often_each_was_handed_out() -> None:
+    """Its producer did not know what became of the first one, and two workers may run them at once."""
+    counts: list[dict[str, Any]] = [{}, {"x-delivery-count": 1}, {"x-delivery-count": 2, "x-acquired-count": 7}]
+    fences = [
+        read(headers={**count, **repeat}, redelivered=bool(count)).fence
+        for repeat in ({}, {"x-repeat": 1}, {"x-repeat": 2})
+        for count in counts
+    ]
+    assert fences == sorted(set(fences))
+
+
 def test_the_fence_is_an_integer_that_any_store_can_compare() -> None:
-    most = returned({"x-replays": 2**62, "x-attempt": 2**62, "x-deliveries": 2**62, "x-fence": 2**63 - 1})
+    huge = {"x-replays": 2**62, "x-attempt": 2**62, "x-deliveries": 2**62, "x-repeat": 2**62}
+    most = returned({**huge, "x-fence": 2**63 - 1})
     assert 0 < most.fence < 2**63
 
 
 # ── refusing ────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_it_is_known_whether_the_task_of_a_job_that_is_taken_yields() -> None:
+    streams = Intake(
+        make_queue(replace(make_task(), streams=True), make_task("stats.sqrt")),
+        Topology(),
+        strict=False,
+        has_store=True,
+        max_body_bytes=MAX_BODY_BYTES,
+    )
+    jobs = [read(key=key) for key in ("stats.norm", "stats.sqrt", "stats.none")]
+    for job in jobs:
+        refuse(job, intake=streams)
+    assert [job.yields for job in jobs] == [True, False, False]
 
 
 def test_a_proper_job_is_not_refused() -> None:

@@ -221,6 +221,45 @@ def test_without_a_reader_the_job_goes_on_and_nothing_more_is_sent(bench: Bench)
     assert (bench.settled, bench.timers) == (1, [])
 
 
+def test_a_job_that_has_ended_waits_for_no_refused_item_that_nobody_reads(bench: Bench) -> None:
+    # Given a job that has ended, and an item that the broker has refused
+    delivery = bench.desk.delivery(**REPLY)
+    bench.items(delivery, range(1))
+    bench.end(delivery)
+    bench.published[0].done(Confirm.REFUSED)
+    assert bench.settled == 0
+
+    # When its reader wants no more before it is published again
+    bench.streams.credit(JOB_ID, delivery.fence, -1)
+
+    # Then it is settled, once
+    assert bench.settled == 1
+    bench.elapse()
+    assert (bench.seqs, bench.settled) == ([0], 1)
+
+
+def test_who_reads_no_items_hears_of_the_progress_all_the_same(bench: Bench) -> None:
+    # Given a requester who has said that nobody reads the items, more than once
+    delivery = bench.desk.delivery(**REPLY)
+    bench.items(delivery, range(1))
+    for _ in range(2):
+        bench.streams.credit(JOB_ID, delivery.fence, -1)
+
+    # When the job goes on
+    bench.items(delivery, range(1, 3))
+    bench.streams.progress(delivery, 0.5, "half")
+    bench.streams.credit(JOB_ID, delivery.fence, 100)
+
+    # Then how far it is goes to the requester, and nothing else
+    assert (bench.seqs, bench.granted) == ([0], [None])
+    assert decode(bench.published[1].body) == {"fraction": 0.5, "text": "half"}
+    bench.end(delivery)
+    for message in bench.published:
+        assert bench.settled == 0
+        message.done(Confirm.ACKED)
+    assert bench.settled == 1
+
+
 def test_a_returned_item_says_that_the_requester_is_gone(bench: Bench) -> None:
     delivery = bench.desk.delivery(**REPLY)
     bench.items(delivery, range(2))
@@ -360,6 +399,19 @@ def test_a_start_that_was_given_up_for_lost_writes_no_more_and_is_not_held_back(
     bench.items(delivery, range(3, 5))
     bench.end(delivery)
     assert (len(bench.kept), bench.granted, bench.settled, bench.sent) == (1, [None], 1, 0)
+
+
+def test_a_replayed_job_is_not_held_back_by_the_command_that_awaits_its_end(bench: Bench) -> None:
+    delivery = bench.desk.delivery(**REPLY, replays=1)
+    bench.items(delivery, range(2 * STREAM_WINDOW))
+    bench.streams.progress(delivery, 0.5, "")
+    bench.end(delivery)
+    assert (bench.published, bench.granted, bench.settled) == ([], [None], 1)
+
+
+def test_the_items_of_a_replayed_job_are_stored_if_its_result_is(bench: Bench) -> None:
+    bench.items(bench.desk.delivery(**STORED, replays=1), range(1))
+    assert len(bench.kept) == 1
 
 
 def test_what_nobody_awaits_goes_nowhere_and_holds_nobody_back() -> None:

@@ -3,222 +3,31 @@
 from __future__ import annotations
 
 import inspect
-import threading
 import time
 import traceback
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping
 from functools import partial
-from pathlib import Path
-from typing import Any, Final, NamedTuple, TypeAlias
+from typing import Any
 
-from penstock.domain.binding import Binding, InvalidArgs
-from penstock.domain.command import Command
-from penstock.domain.context import Cancelled, CurrentJob, SoftTimeoutError, running
+from penstock.domain.binding import InvalidArgs
 from penstock.domain.outcome import OutcomeKind
-from penstock.domain.retry import Reject
 from penstock.domain.task import other_version
-from penstock.lanes.runner import command
-from penstock.lanes.runner.items import Items, UnfitItemError
+from penstock.lanes.runner.answers import Answer, Answers
+from penstock.lanes.runner.attempt import Attempt, Ended, Mirrors
+from penstock.lanes.runner.items import Items
 from penstock.lanes.runner.outlet import Outlet
-from penstock.lanes.runner.softlimit import SoftLimit, soft_limited
 from penstock.lanes.runner.stop import Flag, Stop
 from penstock.memory_file import MemoryFile
 from penstock.queue import Queue, Task
-from penstock.schema.binding import ContractBinding, bound
+from penstock.schema.binding import bound
 from penstock.schema.library import Library
 from penstock.schema.misfit import Misfit
 from penstock.wire.blob import Blob
-from penstock.wire.codec import Body, pack
-from penstock.wire.compression import compressed, is_compressed
+from penstock.wire.codec import Body
+from penstock.wire.compression import is_compressed
 from penstock.wire.failure import Failure, WireError
-from penstock.wire.items import HEAD_BYTES, LEVEL, NODES
 from penstock.wire.job import Job, decode_job
-from penstock.wire.plain import plain
 from penstock.wire.registry import ErrorCode
-from penstock.wire.result import Result, encode_result
-
-_TRACEBACK_BYTES: Final = 8192
-#: Where tasks are called from.
-_CALLERS: Final = frozenset({__file__, *(str(Path(__file__).with_name(name)) for name in ("together.py", "items.py"))})
-
-
-#: Meta, body and file of an OUTCOME frame.
-Answer: TypeAlias = tuple[list[Any], bytes, MemoryFile | None]
-
-
-class Mirrors(NamedTuple):
-    """The meta of a JOB frame: what AMQP says of the job. None: the header was absent."""
-
-    task: str
-    job_id: str
-    attempt: int
-    version: int | None
-    deadline: int | None
-    fence: int
-    failures: int
-    #: Longest result that the requester takes, in bytes; 0: it has not said.
-    max_result: int = 0
-    #: SHA-256 of the body that came as a file; None: it came with the frame.
-    blob: str | None = None
-    #: Whether the items are stored, too.
-    stores: bool = False
-
-
-@dataclass(slots=True)
-class Ended:
-    """How the attempt ended, before it is encoded."""
-
-    kind: OutcomeKind
-    value: Any = None
-    failure: Failure | None = None
-    delay_s: float | None = None
-    trace: str | None = None
-
-
-@dataclass(slots=True)
-class Attempt:
-    """A call that is to be made, is made, or has been made.
-
-    Attributes:
-        mirrors: What AMQP said of the job.
-        started_at: Unix time.
-        clock: The same moment by the clock that measures.
-        max_bytes: Longest body of a result.
-        stop: Says whether the job is to end.
-        tries: Calls that were made in the slot.
-        compressed: Whether the body came compressed.
-        ended: How it ended; None: it has not yet.
-        number: The job's frame number.
-        outlet: Where the job tells how far it is; None: nowhere.
-        tells: Whether it has.
-        items: What it yields; None: it yields nothing.
-    """
-
-    mirrors: Mirrors
-    started_at: float
-    clock: float
-    max_bytes: int
-    stop: Stop
-    number: int = 0
-    outlet: Outlet | None = None
-    tries: int = 0
-    ended: Ended | None = None
-    compressed: bool = False
-    tells: bool = False
-    items: Items | None = None
-    # Of the call that runs; None: it has none, or is a coroutine.
-    soft: SoftLimit | None = None
-    # Known once the body is read.
-    job: Job = field(init=False)
-    task: Task = field(init=False)
-    binding: Binding | ContractBinding = field(init=False)
-    positional: list[Any] = field(init=False)
-    keywords: dict[str, Any] = field(init=False)
-
-    def call(self) -> Any:
-        """Call the task once."""
-        token = running.set(self._next_try())
-        function = self.task.function
-        soft = self.soft = SoftLimit(self.task.soft_timeout_s)
-        try:
-            with self.stop, soft:
-                if isinstance(function, Command):
-                    return command.run(function, self.keywords, max_bytes=self.max_bytes)
-                returned = function(*self.positional, **self.keywords)
-                return returned if self.items is None else self.items.drain(returned)
-        finally:
-            running.reset(token)
-
-    async def call_coroutine(self) -> Any:
-        """Call a task once that is a coroutine function."""
-        token = running.set(self._next_try())
-        try:
-            with self.stop:
-                called = self.task.function(*self.positional, **self.keywords)
-                if self.items is not None:
-                    called = self.items.drain_async(called)
-                return await soft_limited(called, self.task.soft_timeout_s)
-        finally:
-            running.reset(token)
-
-    def _next_try(self) -> CurrentJob:
-        mirrors = self.mirrors
-        job = CurrentJob(
-            id=self.job.id,
-            task=self.job.task,
-            attempt=mirrors.attempt + self.tries,
-            fence=mirrors.fence,
-            deadline_ms=self.job.deadline,
-            meta=self.job.meta,
-            of=self,
-        )
-        self.tries += 1
-        return job
-
-    def stop_asked(self) -> bool:
-        """See domain/context."""
-        return self.stop.asked
-
-    def tell(self, fraction: float, text: str) -> None:
-        """See domain/context; what a thread says that outlives its job is for nobody."""
-        outlet = self.outlet
-        if outlet is not None and self.ended is None:
-            self.tells = True
-            self.unbroken(lambda: outlet.progress(self.number, fraction, text))
-
-    def unbroken(self, call: Callable[[], Any]) -> None:
-        """Do something while the task's code runs that no signal may cut off; what came meanwhile is raised then."""
-        if threading.current_thread() is not threading.main_thread():
-            call()  # signals are raised in the main thread only
-            return
-        soft = self.soft
-        try:
-            self.stop.hold()
-            if soft is not None:
-                soft.hold()
-            call()
-        finally:
-            try:
-                if soft is not None:
-                    soft.release()
-            finally:
-                self.stop.release()
-
-    def retrying(self, *, coroutine: bool = False) -> Any:
-        """What calls again within the slot."""
-        return self.task.retry.in_slot_retrying(
-            attempt=self.mirrors.attempt,
-            failures=self.mirrors.failures,
-            seed=self.mirrors.job_id,
-            deadline_ms=self.mirrors.deadline,
-            coroutine=coroutine,
-        )
-
-    def _code(self, error: BaseException) -> str:
-        """The code of an exception: the task's own if it names the class, the closest one if several do."""
-        if isinstance(error, Reject):
-            return ErrorCode.REJECTED
-        if isinstance(error, SoftTimeoutError):
-            return ErrorCode.TIMEOUT
-        own = {kind: code for code, kind in self.task.raises.items()}
-        return next((own[kind] for kind in type(error).__mro__ if kind in own), ErrorCode.TASK_ERROR)
-
-    def raised(self, error: BaseException) -> Ended:
-        """An exception as the caller may see it (type and text) and as the log needs it (the traceback)."""
-        if isinstance(error, UnfitItemError):
-            return Ended(OutcomeKind.RAISED, failure=error.failure)
-        policy = self.task.retry
-        retryable = policy.retries(error)
-        failure = Failure(
-            code=self._code(error),
-            message=_text(error),
-            retryable=retryable,
-            exc_type=type(error).__name__,
-        )
-        attempt = self.mirrors.attempt + self.tries - 1
-        delay_s = policy.wait_after(error, attempt, self.mirrors.job_id) if retryable else None
-        return Ended(OutcomeKind.RAISED, failure=failure, delay_s=delay_s, trace=_trace(error))
 
 
 class _Refused(Exception):  # noqa: N818 -- control flow inside this file
@@ -265,7 +74,7 @@ class Executor:
         self.batches = any(task.batch for versions in queue.tasks.values() for task in versions.values())
         #: How many jobs the child runs at once.
         self.width = width
-        self._worker = worker
+        self._answers = Answers(worker, max_body_bytes)
         self._max_body_bytes = max_body_bytes
         self._max_blob_bytes = max_blob_bytes or max_body_bytes
         self._outlet = outlet
@@ -363,23 +172,8 @@ class Executor:
     def _items(self, attempt: Attempt) -> Items:
         assert self._outlet is not None
         most = self._max_blob_bytes if attempt.mirrors.stores else None
-        encoded = partial(self._item, attempt.binding)
+        encoded = partial(self._answers.item, attempt.binding)
         return Items(self._outlet, attempt.number, encoded, attempt.stop, attempt.unbroken, most)
-
-    def _item(self, binding: Binding | ContractBinding, value: Any, seq: int) -> bytes:
-        """The bytes of an item. What interrupts the task is raised here, too, and has nothing to do with the item."""
-        try:
-            most, bulk = self._max_body_bytes - HEAD_BYTES, None
-            if isinstance(binding, ContractBinding):
-                made, bulk = binding.item(value, LEVEL, NODES)
-            else:
-                made = plain(value, max_bytes=most, level=LEVEL, nodes=NODES)
-            return pack(made, max_bytes=most, bulk=bulk)
-        except (Cancelled, SoftTimeoutError):
-            raise
-        except BaseException as error:  # noqa: BLE001 -- reading a value may run user code
-            failure = _unfit(error, "item")
-            raise UnfitItemError(replace(failure, message=f"item {seq}: {failure.message}")) from None
 
     def _max_result_bytes(self, mirrors: Mirrors) -> int:
         """Longest result that both sides take; a requester that has not said takes what fits into a message."""
@@ -387,26 +181,9 @@ class Executor:
 
     def end(self, attempt: Attempt) -> Answer:
         """The answer to the parent."""
-        ended = attempt.ended
-        assert ended is not None
         if attempt.tells and self._outlet is not None:
             self._outlet.ends(attempt.number)
-        run_s = time.perf_counter() - attempt.clock
-        result = self._encode(attempt, ended, run_s)
-        # Its own length decides, not the compressed one: of a message nobody inflates more than a message may hold.
-        in_file = len(result) > self._max_body_bytes
-        if attempt.compressed:
-            # Who sends a compressed body can read one.
-            result = compressed(result)
-        file = _filed(ended, result) if in_file else None
-        answer: list[Any] = [ended.kind.value, int(run_s * 1e6)]
-        if failure := ended.failure:
-            said = (str(failure.code), failure.message, failure.retryable, failure.exc_type)
-            answer += [*said, ended.delay_s, ended.trace, attempt.tries, dict(failure.details)]
-            return answer, b"", None
-        if file is None:
-            return answer, result, None
-        return [*answer, Blob.of(result).sha256], b"", file
+        return self._answers.of(attempt)
 
     def _task(self, job: Job) -> Task:
         versions = self._tasks.get(job.task)
@@ -441,33 +218,6 @@ class Executor:
             text = f"{job.task}: the deadline passed before the job started"
             raise _Refused(ErrorCode.EXPIRED, text, OutcomeKind.EXPIRED)
 
-    def _encode(self, attempt: Attempt, ended: Ended, run_s: float) -> bytes:
-        """The result.v1 of a success; nothing for a failure, whose result the parent writes.
-
-        A value that cannot travel turns a success into a failure.
-        """
-        if ended.failure is not None:
-            return b""
-        mirrors = attempt.mirrors
-        result = Result(
-            job_id=mirrors.job_id,
-            task=mirrors.task,
-            tv=attempt.job.tv,
-            attempt=mirrors.attempt + attempt.tries - 1,
-            started_at=int(attempt.started_at * 1000),
-            finished_at=int((attempt.started_at + run_s) * 1000),
-            worker=self._worker,
-            value=ended.value,
-            items=None if attempt.items is None else attempt.items.count,
-        )
-        binding = attempt.binding
-        try:
-            convert = binding.result if isinstance(binding, ContractBinding) else None
-            return encode_result(result, max_bytes=attempt.max_bytes, convert=convert)
-        except BaseException as error:  # noqa: BLE001 -- reading a value may run user code
-            ended.kind, ended.failure = OutcomeKind.RAISED, _unfit(error)
-            return b""
-
 
 def _claimed(sha256: str, fd: int | None) -> Body:
     """The body that came as a file, once it is the one that was announced."""
@@ -481,46 +231,6 @@ def _claimed(sha256: str, fd: int | None) -> Body:
     return body
 
 
-def _filed(ended: Ended, result: bytes) -> MemoryFile | None:
-    """A file with a result too long for a frame; None: there is no room, and that is how the attempt ended."""
-    try:
-        return MemoryFile.holding(result)
-    except OSError as error:
-        failure = Failure(code=ErrorCode.INTERNAL, message=f"the result cannot be handed over: {error}", retryable=True)
-        ended.kind, ended.failure = OutcomeKind.RAISED, failure
-        return None
-
-
-def _unfit(error: BaseException, what: str = "result") -> Failure:
-    """Why a value cannot be the result, or an item."""
-    if isinstance(error, Misfit):
-        text = error.text(what)
-        return Failure(code=ErrorCode.RESULT_INVALID, message=text, retryable=False, details=error.details(what))
-    if isinstance(error, WireError) and error.code is ErrorCode.TOO_LARGE:
-        return Failure(code=ErrorCode.RESULT_TOO_LARGE, message=str(error), retryable=False)
-    text = str(error) if isinstance(error, WireError) else f"reading the {what} failed: {_text(error)}"
-    return Failure(code=ErrorCode.RESULT_INVALID, message=text, retryable=False)
-
-
 def _invalid(message: str, details: Mapping[str, str] | None = None) -> Ended:
     failure = Failure(code=ErrorCode.INVALID_ARGS, message=message, retryable=False, details=details or {})
     return Ended(OutcomeKind.UNDECODABLE, failure=failure)
-
-
-def _text(error: BaseException) -> str:
-    """`ValueError: what it says`; an exception that cannot say anything is named at least."""
-    kind = type(error).__name__
-    try:
-        text = str(error)
-    except Exception:  # noqa: BLE001 -- an exception's __str__ is user code, too
-        text = ""
-    return f"{kind}: {text}" if text else kind
-
-
-def _trace(error: BaseException) -> str:
-    """The traceback from the task's own frame on."""
-    frames = traceback.extract_tb(error.__traceback__)
-    # Tries within the slot go through tenacity: what lies before the call of the task is ours.
-    called = max((i for i, frame in enumerate(frames) if frame.filename in _CALLERS), default=-1)
-    lines = ["Traceback (most recent call last):\n", *traceback.format_list(frames[called + 1 :])]
-    return "".join([*lines, *traceback.format_exception_only(error)])[-_TRACEBACK_BYTES:].rstrip()

@@ -6,11 +6,13 @@ While it waits for credit, and wherever else it stands at a `yield`, what interr
 from __future__ import annotations
 
 import asyncio
+import traceback
 from collections.abc import Callable
 from functools import partial
 from types import AsyncGeneratorType, GeneratorType
-from typing import Any
+from typing import Any, Final
 
+from penstock.lanes.runner.credit import Credit
 from penstock.lanes.runner.outlet import Outlet
 from penstock.lanes.runner.stop import Stop
 from penstock.wire.failure import Failure
@@ -24,6 +26,10 @@ class UnfitItemError(Exception):
     def __init__(self, failure: Failure) -> None:
         super().__init__(failure.message)
         self.failure = failure
+
+
+#: After these there is nothing more to be yielded: an item cannot travel, or the parent is gone.
+_FINAL: Final = (UnfitItemError, BrokenPipeError, ConnectionResetError)
 
 
 class Items:
@@ -63,58 +69,76 @@ class Items:
         Raises:
             UnfitItemError: An item cannot be sent. Whatever the generator raises is passed on.
         """
-        credit, error = self._outlet.credit, None
+        credit = self._outlet.credit
         credit.open(self._number)
         try:
-            while True:
-                try:
-                    item = next(generator) if error is None else generator.throw(error)
-                    error = None
-                    body = self._body(item)
-                    self._stop.look()
-                    while not credit.allows(self._number, self.count):
-                        credit.wait(self._number, self.count, self._stop, self._unbroken)
-                        self._stop.look()
-                    self._unbroken(partial(self._send, body))
-                except StopIteration as returned:
-                    return returned.value
-                except (UnfitItemError, BrokenPipeError):
-                    raise
-                except BaseException as raised:
-                    if generator.gi_frame is None:
-                        raise
-                    # It came while the task stood at a `yield`, so there it is to be seen.
-                    error = raised
+            return self._drained(generator, credit)
+        except BaseException:
+            try:
+                generator.close()
+            except BaseException:  # noqa: BLE001 -- the attempt ends for another reason, and user code may raise anything
+                traceback.print_exc()
+            raise
         finally:
             credit.close(self._number)
-            generator.close()
+
+    def _drained(self, generator: GeneratorType[Any, None, Any], credit: Credit) -> Any:
+        error: BaseException | None = None
+        while True:
+            try:
+                item = next(generator) if error is None else generator.throw(error)
+                error = None
+                body = self._body(item)
+                self._stop.look()
+                while not credit.allows(self._number, self.count):
+                    credit.wait(self._number, self.count, self._stop, self._unbroken)
+                    self._stop.look()
+                self._unbroken(partial(self._send, body))
+            except StopIteration as returned:
+                return returned.value
+            except _FINAL:
+                raise
+            except BaseException as raised:
+                if generator.gi_frame is None:
+                    raise
+                # It came while the task stood at a `yield`, so there it is to be seen.
+                error = raised
 
     async def drain_async(self, generator: AsyncGeneratorType[Any, None]) -> None:
         """As `drain`, of an async generator, which returns nothing."""
-        credit, error = self._outlet.credit, None
+        credit = self._outlet.credit
         credit.open(self._number)
         try:
-            while True:
-                try:
-                    item = await (anext(generator) if error is None else generator.athrow(error))
-                    error = None
-                    body = self._body(item)
-                    # A task that never awaits would hold up all others, and never be seen to be cancelled.
-                    await asyncio.sleep(0)
-                    if not credit.allows(self._number, self.count):
-                        await credit.wait_coroutine(self._number, self.count)
-                    self._send(body)
-                except StopAsyncIteration:
-                    return
-                except (UnfitItemError, BrokenPipeError):
-                    raise
-                except BaseException as raised:
-                    if generator.ag_frame is None:
-                        raise
-                    error = raised
+            await self._drained_async(generator, credit)
+        except BaseException:
+            try:
+                await generator.aclose()
+            except BaseException:  # noqa: BLE001 -- as above
+                traceback.print_exc()
+            raise
         finally:
             credit.close(self._number)
-            await generator.aclose()
+
+    async def _drained_async(self, generator: AsyncGeneratorType[Any, None], credit: Credit) -> None:
+        error: BaseException | None = None
+        while True:
+            try:
+                item = await (anext(generator) if error is None else generator.athrow(error))
+                error = None
+                body = self._body(item)
+                # A task that never awaits would hold up all others, and never be seen to be cancelled.
+                await asyncio.sleep(0)
+                if not credit.allows(self._number, self.count):
+                    await credit.wait_coroutine(self._number, self.count)
+                self._send(body)
+            except StopAsyncIteration:
+                return
+            except _FINAL:
+                raise
+            except BaseException as raised:
+                if generator.ag_frame is None:
+                    raise
+                error = raised
 
     def _body(self, item: Any) -> bytes:
         body = self._encode(item, self.count)

@@ -14,8 +14,10 @@ from typing import Any, Final, TypeAlias
 
 from penstock.domain.outcome import OutcomeKind
 from penstock.lanes.frames import Frame, Kind
+from penstock.lanes.runner.answers import Answer
+from penstock.lanes.runner.attempt import Attempt, Ended
 from penstock.lanes.runner.channel import Channel
-from penstock.lanes.runner.execute import Answer, Attempt, Ended, Executor
+from penstock.lanes.runner.execute import Executor
 from penstock.lanes.runner.stop import Interrupt, Stop
 from penstock.wire.failure import Failure
 from penstock.wire.registry import ErrorCode
