@@ -111,9 +111,14 @@ class Child:
     def _spawn(self, *fds: int) -> int:
         command = [self._python, "-m", "penstock.lanes.runner", *map(str, (*fds, os.getpid()))]
         command += [json.dumps(self._start.to_wire()), *self._arguments]
-        popen = subprocess.Popen(  # noqa: S603 -- our own module
-            command, stdin=subprocess.DEVNULL, pass_fds=fds, start_new_session=True
-        )
+        # A child inherits what is blocked: before it can answer who asks for its stack, that would be its end.
+        blocked = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGUSR2})
+        try:
+            popen = subprocess.Popen(  # noqa: S603 -- our own module
+                command, stdin=subprocess.DEVNULL, pass_fds=fds, start_new_session=True
+            )
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
         popen.returncode = 0  # it is reaped elsewhere: nothing is left to do here
         return popen.pid
 
@@ -167,7 +172,7 @@ class Child:
             self._process.send(signal.SIGINT)
 
     def ask_stack(self) -> None:
-        """Have a child that is ready write its stacks down, for what `on_exit` tells if it ends now."""
+        """Have a child write its stacks down, for what `on_exit` tells if it ends now; one that starts does so soon."""
         if self._process is not None:
             self._process.send(signal.SIGUSR2)
 
@@ -244,7 +249,7 @@ class Child:
 
 
 async def stacks(children: Sequence[Child]) -> dict[int, str]:
-    """What children that are ready do now, by process id: their stacks. Those that do not tell are left out."""
+    """What children do now, by process id: their stacks. Those that do not tell are left out."""
     for child in children:
         child.ask_stack()
     await asyncio.sleep(_STACK_S)

@@ -172,6 +172,23 @@ def test_a_system_that_has_no_thread_left_for_a_child_costs_no_more_than_a_delay
     within_deadline(test())
 
 
+def test_a_child_that_starts_is_not_ended_by_who_asks_what_children_do() -> None:
+    async def test() -> None:
+        async with running(slots=1) as observed:
+            # Given a child whose interpreter has hardly begun
+            observed.lane.resize(2)
+            assert observed.lane.states() == {"idle": 1, "starting": 1}
+
+            # When it is asked for its stack
+            await observed.lane.stacks()
+
+            # Then it goes on
+            await until(lambda: observed.lane.states() == {"idle": 2})
+            assert observed.lane.exits == {}
+
+    within_deadline(test())
+
+
 def test_broken_places_that_are_wanted_no_more_do_not_keep_a_lane_from_work(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(supervision, "RESTART_DELAYS_S", ())
 
