@@ -77,8 +77,8 @@ var (
 	ErrRestarted = errors.New("the job has begun anew; its items follow from the first")
 
 	// ErrItemsLost ends a loop of [Handle.Stream] when items are missing: they were lost with a connection, were
-	// handed out to an earlier loop, were dropped because nobody read them, or have expired in the store. The result
-	// is not affected: Wait returns it.
+	// handed out to an earlier loop, were dropped because nobody read them, or have expired in the store; or when those
+	// that came are not of the start that ended the job. The result is not affected: Wait returns it.
 	ErrItemsLost = errors.New("items were lost")
 
 	// ErrStreaming ends a loop of [Handle.Stream] at once while another one runs.

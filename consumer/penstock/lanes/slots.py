@@ -25,7 +25,7 @@ class Assigned:
 
     Attributes:
         delivery: The job.
-        expected_s: How long it was expected to take; infinite when its task has not run yet.
+        expected_s: How long it was expected to take; infinite when its task has not run yet, or yields.
         since: When it began, by the lane's clock; infinite while it waits in the child's socket.
         told: Whether it has yielded, or said how far it is: what it tells in a later start needs a larger fence.
     """
@@ -68,7 +68,7 @@ class Slots:
 
     An idle child comes first; otherwise a job is sent ahead to the child that is expected to be free soonest,
     if that is within AHEAD_S. Everything else waits here, in order. Nothing is sent ahead to a child that runs
-    several jobs at once: it hardly ever waits for the next one.
+    several jobs at once: it hardly ever waits for the next one; nor to one that has a job that yields.
 
     Args:
         clock: The loop's clock, in seconds.
@@ -169,7 +169,9 @@ class Slots:
 
     def _assign(self, slot: Slot, delivery: Delivery) -> None:
         self._number = number = (self._number + 1) & 0xFFFFFFFF
-        expected = self._means.get(delivery.task, _INFINITE) + _HANDLING_S
+        # How long a job that yields takes is for its reader to say, who may even await a job that would be behind it.
+        mean_s = _INFINITE if delivery.yields else self._means.get(delivery.task, _INFINITE)
+        expected = mean_s + _HANDLING_S
         if not slot.jobs:
             slot.expected_s = 0.0
         since = self._clock() if len(slot.jobs) < slot.width else _INFINITE

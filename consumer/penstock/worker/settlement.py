@@ -213,7 +213,7 @@ class Settlement:
             if confirm is Confirm.ACKED:
                 confirmed()
                 return
-            pause = _pause_s(tries)
+            pause = pause_s(tries)
             text = f"{exchange} {key}: the copy was {confirm.value}; tried again in {pause:g} s"
             self._note(Event.JOB_SETTLEMENT_DEFERRED, delivery, text, logging.ERROR)
             asyncio.get_running_loop().call_later(
@@ -280,7 +280,7 @@ class Settlement:
             elif delivery.channel.open:
                 # Seen once while the requester's queue was being deleted; the next answer is a return.
                 again = partial(self._send, delivery, body, blob, tries + 1)
-                asyncio.get_running_loop().call_later(_pause_s(tries), again)
+                asyncio.get_running_loop().call_later(pause_s(tries), again)
             else:
                 # Nobody has the answer, and the broker hands the job out again.
                 self._in_hand.release(delivery, ended=False)
@@ -340,7 +340,8 @@ def _attempts(outcome: Outcome, spent: Spent) -> int:
     return spent.attempts if outcome.kind in _TRIED else 0
 
 
-def _pause_s(tries: int) -> float:
+def pause_s(tries: int) -> float:
+    """Seconds before what the broker has refused is published again, after so many tries before."""
     return _AGAIN_S[min(tries, len(_AGAIN_S) - 1)]
 
 

@@ -14,9 +14,8 @@ from penstock.results.ports import ItemStore
 from penstock.telemetry.metrics import Metrics
 from penstock.wire.items import framed, together
 from penstock.wire.registry import CREDIT_AGAIN_MS, STREAM_WINDOW
+from penstock.worker.settlement import pause_s
 
-#: Seconds before items that the broker has refused are published again.
-_AGAIN_S: Final = 0.1
 #: Seconds that a job waits for credit before its last item is repeated.
 _STARVED_S: Final = CREDIT_AGAIN_MS / 1000
 #: Bytes of items after which a message, and a call of the store, have enough.
@@ -129,6 +128,8 @@ class Replied:
         #: Those of messages that the broker has not taken, by the number of the first.
         self._refused: dict[int, list[bytes]] = {}
         self._waits = False
+        #: How often in a row the broker has refused.
+        self._tries = 0
         self._newest: bytes | None = None
         self._telling = False
         self._gone = False
@@ -206,6 +207,7 @@ class Replied:
     def _publish(self, seq: int, items: list[bytes]) -> None:
         def done(confirm: Confirm) -> None:
             if confirm is Confirm.ACKED:
+                self._tries = 0
                 self._means.metrics.items_sent(self._delivery, len(items))
             elif confirm is Confirm.REFUSED and self.read:
                 self._refused[seq] = items
@@ -235,7 +237,8 @@ class Replied:
             done(confirm)
             if self._refused and not (self._on_their_way or self._waits):
                 self._waits = True
-                self._means.later(_AGAIN_S, self._again)
+                self._means.later(pause_s(self._tries), self._again)
+                self._tries += 1
             if self._gone or not self.busy:
                 self._changed(self, self._gone)
 

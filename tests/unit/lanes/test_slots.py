@@ -95,6 +95,22 @@ def test_jobs_are_handed_out_in_the_order_in_which_they_came() -> None:
     assert stage.children[0].jobs == [job_id(number) for number in (1, 2, 3, 4)]
 
 
+def test_nothing_is_sent_ahead_behind_a_job_that_yields_because_its_reader_says_how_long_it_takes() -> None:
+    # Given a child that runs a job whose task yields, and has always been short
+    stage = Stage(children=1)
+    stage.learn(SHORT_S)
+    stage.slots.submit(make_delivery(job_id=job_id(1), tag=1, yields=True))
+
+    # When others come
+    stage.dispatch(2, 3)
+
+    # Then they wait for whichever child is free first, and behind one of their own kind they do not
+    assert (stage.has(0), stage.slots.waiting) == ([1], 2)
+    stage.finish(0, SHORT_S)
+    stage.slots.dispatch()
+    assert stage.has(0) == [1, 2, 3]
+
+
 def test_the_frame_tells_the_child_what_amqp_said_and_carries_the_body_unread() -> None:
     # Given a job with everything
     stage = Stage(children=1)

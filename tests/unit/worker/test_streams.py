@@ -295,6 +295,26 @@ def test_what_the_broker_refuses_is_published_again_in_order_with_what_came_afte
     assert (bench.settled, bench.sent) == (1, 5)
 
 
+def test_what_is_refused_again_and_again_is_published_less_and_less_often(bench: Bench) -> None:
+    # Given an item that the broker refuses, again and again
+    delivery = bench.desk.delivery(**REPLY)
+    bench.items(delivery, range(1))
+    pauses = []
+    for _ in range(5):
+        bench.published[-1].done(Confirm.REFUSED)
+        pauses += [seconds for seconds, _ in bench.timers]
+        bench.elapse()
+
+    # When it takes it, and refuses the next one
+    bench.published[-1].done(Confirm.ACKED)
+    bench.items(delivery, range(1, 2))
+    bench.published[-1].done(Confirm.REFUSED)
+
+    # Then the pauses have grown, and begin anew
+    assert pauses == [0.1, 1.0, 5.0, 15.0, 15.0]
+    assert [seconds for seconds, _ in bench.timers] == [0.1]
+
+
 def test_what_was_refused_is_given_up_when_the_job_has_ended_and_will_be_handed_out_again(bench: Bench) -> None:
     delivery = bench.desk.delivery(**REPLY)
     bench.items(delivery, range(1))
