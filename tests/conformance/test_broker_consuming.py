@@ -188,6 +188,32 @@ def test_a_boost_takes_many_more_and_its_end_takes_no_more(play: Play) -> None:
     play(test)
 
 
+def test_what_one_boost_has_brought_is_settled_before_there_is_another(play: Play) -> None:
+    async def test(stage: Stage) -> None:
+        # Given a boost that has ended, as a job shows that is given back behind that, and left more than the prefetch
+        consumer = await stage.consume(prefetch=1)
+        consumer.boost(True)
+        stage.enqueue(*(b"%d" % number for number in range(20)))
+        await stage.arrived(20)
+        consumer.boost(False)
+        stage.arrivals[0].give_back(counted=True)
+        await stage.arrived(21)
+
+        # When it is wanted again, then it brings nothing
+        consumer.boost(True)
+        stage.enqueue(b"a", b"b", b"c")
+        await until(lambda: stage.rig.ready(stage.work) == 3)
+
+        # And when that is settled, it does
+        for arrival in stage.arrivals[1:21]:
+            arrival.ack()
+        consumer.flush()
+        consumer.boost(True)
+        await stage.arrived(24)
+
+    play(test)
+
+
 @pytest.mark.parametrize("counted", [True, False])
 def test_a_job_that_is_given_back_arrives_again_and_says_so(play: Play, counted: bool) -> None:
     async def test(stage: Stage) -> None:

@@ -45,7 +45,7 @@ class Confine:
             all that is in it when the child is gone, however it ended. Defaults to False: the worker's.
 
     Raises:
-        DeclarationError: A number is out of its range.
+        DeclarationError: A number is none, or out of its range.
     """
 
     cores: tuple[int, ...] | None = None
@@ -64,14 +64,15 @@ class Confine:
             raise DeclarationError("Confine: " + "; ".join(problems))
 
     def _problems(self) -> Iterator[str]:
-        if self.cores is not None and not (self.cores and all(core >= 0 for core in self.cores)):
-            yield f"cores must be numbers from 0, at least one, not {self.cores}"
-        if not 0 <= self.nice <= _MOST_NICE:
-            yield f"nice must be from 0 to {_MOST_NICE}, not {self.nice}"
+        cores = self.cores
+        if cores is not None and not (type(cores) is tuple and cores and all(_whole(core, 0) for core in cores)):
+            yield f"cores must be a tuple of whole numbers from 0, at least one, not {cores!r}"
+        if not (_whole(self.nice, 0) and self.nice <= _MOST_NICE):
+            yield f"nice must be a whole number from 0 to {_MOST_NICE}, not {self.nice!r}"
         for name, least in (("open_files", _LEAST_FILES), ("file_size", 0), ("processes", 1)):
             limit = getattr(self, name)
-            if limit is not None and limit < least:
-                yield f"{name} must be at least {least}, not {limit}"
+            if limit is not None and not _whole(limit, least):
+                yield f"{name} must be a whole number from {least}, not {limit!r}"
 
     def to_wire(self) -> dict[str, Any]:
         """The options as the catalog carries them, and the child's command line."""
@@ -81,6 +82,10 @@ class Confine:
     def from_wire(cls, wire: Mapping[str, Any]) -> Confine:
         """The options as the parent, and the child, read them."""
         return replace(cls(**{**wire, "cores": None}), cores=wire["cores"] and tuple(wire["cores"]))
+
+
+def _whole(number: object, least: int) -> bool:
+    return type(number) is int and number >= least
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

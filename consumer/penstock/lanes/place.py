@@ -243,9 +243,17 @@ class Place:
             self._carry_out(sentence)
             return False
         if concerned and not sentence.numbers and not sentence.carried_out:
-            self._sentence = None
-            self.child.forget_stack()
+            self._reprieve(sentence)
         return True
+
+    def _reprieve(self, sentence: Sentence) -> None:
+        """Every job has succeeded for which the child was to be killed."""
+        assert self.child is not None
+        if sentence.limit is Limit.MEMORY and not self._alone:
+            self._carry_out(sentence)  # the memory is there still: the next job would be blamed for it
+            return
+        self._sentence = None
+        self.child.forget_stack()
 
     # ── cancelling ──────────────────────────────────────────────────────────────────────────────
 

@@ -175,7 +175,7 @@ class MemoryConsumer:
         """See Consumer.boost."""
         if not self.consuming or wanted == (self._boost is not None) or self._channel is None:
             return
-        if wanted:
+        if wanted and not self._crowded:
             self._boost = self._channel.subscribe(PREFETCH_SHORT_JOBS, self._cancelled)
         elif self._boost is not None:
             self._channel.unsubscribe(self._boost)

@@ -27,16 +27,22 @@ EVERYTHING = Confine(
 @pytest.mark.parametrize(
     ("options", "sentence"),
     [
-        ({"cores": ()}, r"cores must be numbers from 0, at least one, not \(\)"),
-        ({"cores": (0, -1)}, r"cores must be numbers from 0, at least one, not \(0, -1\)"),
-        ({"nice": -1}, "nice must be from 0 to 19, not -1"),
-        ({"nice": 20}, "nice must be from 0 to 19, not 20"),
-        ({"open_files": 31}, "open_files must be at least 32, not 31"),
-        ({"file_size": -1}, "file_size must be at least 0, not -1"),
-        ({"processes": 0}, "processes must be at least 1, not 0"),
+        ({"cores": ()}, r"cores must be a tuple of whole numbers from 0, at least one, not \(\)"),
+        ({"cores": (0, -1)}, r"cores must be a tuple .*, not \(0, -1\)"),
+        ({"cores": (0.5,)}, r"cores must be a tuple .*, not \(0.5,\)"),
+        ({"cores": range(2)}, r"cores must be a tuple .*, not range\(0, 2\)"),
+        ({"cores": 0}, "cores must be a tuple .*, not 0"),
+        ({"nice": -1}, "nice must be a whole number from 0 to 19, not -1"),
+        ({"nice": 20}, "nice must be a whole number from 0 to 19, not 20"),
+        ({"nice": "5"}, "nice must be a whole number from 0 to 19, not '5'"),
+        ({"open_files": 31}, "open_files must be a whole number from 32, not 31"),
+        ({"open_files": "100"}, "open_files must be a whole number from 32, not '100'"),
+        ({"file_size": -1}, "file_size must be a whole number from 0, not -1"),
+        ({"file_size": 1.5}, "file_size must be a whole number from 0, not 1.5"),
+        ({"processes": 0}, "processes must be a whole number from 1, not 0"),
     ],
 )
-def test_a_number_out_of_its_range_is_refused(options: dict[str, Any], sentence: str) -> None:
+def test_what_is_no_number_or_out_of_its_range_is_refused(options: dict[str, Any], sentence: str) -> None:
     with pytest.raises(DeclarationError, match=f"^Confine: {sentence}$"):
         Confine(**options)
 

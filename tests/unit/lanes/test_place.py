@@ -296,6 +296,23 @@ def test_a_child_that_runs_one_job_has_its_memory_looked_at_while_it_runs(monkey
     on_stage(test, memory=500)
 
 
+def test_a_child_with_too_much_memory_ends_after_the_success_of_its_job_and_no_other_job_is_blamed() -> None:
+    def test(stage: Stage) -> None:
+        # Given a child that is to give way, with a job behind the one that runs
+        stage.place.give_way("the container is nearly full")
+        assert stage.child.told == ["ask stack"]
+
+        # When the job succeeds before the next look
+        stage.answer(OutcomeKind.SUCCEEDED)
+
+        # Then that counts, the child ends all the same, and the next job has not begun
+        assert (stage.outcomes, stage.child.told) == ([(1, OutcomeKind.SUCCEEDED)], ["ask stack", "kill"])
+        end = stage.killed()
+        assert (end.outcomes, tags(end.unstarted), end.reason) == ([], [2], Reason.MEMORY)
+
+    on_stage(test, jobs=2)
+
+
 def test_where_the_system_does_not_tell_memory_has_no_limit(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "resident", lambda _: None)
 
