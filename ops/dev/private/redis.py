@@ -29,15 +29,16 @@ class Redis(Server):
 def local_redis(program: Program, janitor: Janitor, *, durable: bool = False) -> Redis:
     """Prepare, without starting it, a Redis that runs as a process of this machine.
 
-    With `durable` every write is in a file before it is answered, and so outlives `kill`; without, a restarted server
-    is empty.
+    With `durable` every write has gone to a file before it is answered, and so outlives `kill`; without, a restarted
+    server is empty. Nothing is synced: with `everysec` Redis puts writes off while it syncs, and with `always` it ends
+    when the disk is full.
     """
     folder = program.new_folder(janitor, "redis")
     (port,) = free_ports(1)
     home = program.seen(folder)
     argv = [
         program.path, "--bind", "127.0.0.1", "--port", str(port), "--dir", home,
-        "--save", "", "--appendonly", "yes" if durable else "no", "--appendfsync", "always", "--daemonize", "no",
+        "--save", "", "--appendonly", "yes" if durable else "no", "--appendfsync", "no", "--daemonize", "no",
     ]  # fmt: skip
     instance = Process(program, argv, env={"HOME": home}, folder=folder, janitor=janitor)
     return Redis(instance, port=port)
