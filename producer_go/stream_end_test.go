@@ -188,7 +188,7 @@ func TestALoopWhoseContextEndsSaysHowOldTheJobIs(t *testing.T) {
 	} {
 		err := mode(within(t, 30*time.Millisecond))
 		mustBe(t, err, penstock.ErrNoResult, context.DeadlineExceeded)
-		if !strings.Contains(err.Error(), "ms after Enqueue") {
+		if !strings.Contains(err.Error(), "s after Enqueue") {
 			t.Fatalf("got %v", err)
 		}
 	}

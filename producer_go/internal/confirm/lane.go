@@ -115,7 +115,7 @@ func notOpened(exchange string, err error) error {
 	return fmt.Errorf("%w: %w: %w", fault.ErrUnavailable, errNoChannel, err)
 }
 
-// errNoChannel is a connection that was lost before it had a channel: nothing was sent.
+// errNoChannel is a connection that was lost before it had a channel, or whose channel was closed: nothing was sent.
 var errNoChannel = errors.New("no channel")
 
 // publish sends a message and awaits its outcome; leave is called once, when the outcome is known.
@@ -123,6 +123,10 @@ func (c *channel) publish(ctx context.Context, m Message, leave func()) error {
 	confirm, err := c.PublishWithDeferredConfirm(c.exchange, m.Key, true, false, m.Publishing)
 	if err != nil {
 		leave()
+		if errors.Is(err, amqp.ErrClosed) && !c.link.Conn.IsClosed() {
+			// While the connection is open only the channel can be closed, which is looked at before anything is written.
+			return fmt.Errorf("%w: %w: it was closed", fault.ErrUnavailable, errNoChannel)
+		}
 		return unknown(err)
 	}
 	select {
