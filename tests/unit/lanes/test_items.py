@@ -154,7 +154,7 @@ def test_items_that_are_to_be_stored_have_a_limit_together(line: Line) -> None:
 @pytest.mark.parametrize(
     ("item", "code", "text"),
     [
-        (b"x" * 500, "RESULT_TOO_LARGE", "item 1: the body would be 503 bytes long; the limit is 500"),
+        (b"x" * 500, "RESULT_TOO_LARGE", "item 1: the value: here the body grows beyond 499 bytes"),
         (object(), "RESULT_INVALID", "item 1: "),
     ],
 )
