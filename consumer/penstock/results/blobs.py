@@ -2,29 +2,22 @@
 
 from __future__ import annotations
 
-import asyncio
-import logging
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from functools import partial
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 
 import redis.asyncio
 
 from penstock.memory_file import MemoryFile
-from penstock.results.patience import Patience
+from penstock.results.calls import Calls
 from penstock.wire.blob import Blob
-from penstock.wire.registry import Event
-
-_log = logging.getLogger(__name__)
 
 _CHUNK_BYTES: Final = 1024 * 1024
 #: How many bodies are on their way at once; more only compete for the same line.
 _AT_ONCE: Final = 4
 
-_Answer = TypeVar("_Answer")
 
-
-class RedisBlobs:
+class RedisBlobs(Calls):
     """A BlobStore on Redis: a string per job and SHA-256.
 
     A body is there when its length is the announced one: chunks are written in their order, so one that is cut off
@@ -36,29 +29,9 @@ class RedisBlobs:
     """
 
     def __init__(self, client: redis.asyncio.Redis, *, namespace: str) -> None:
+        super().__init__("long bodies", _AT_ONCE)
         self._client = client
         self._namespace = namespace
-        self._patience = Patience("long bodies")
-        self._free = asyncio.Semaphore(_AT_ONCE)
-        self._tasks: set[asyncio.Task[None]] = set()
-        self.ask = self._patience.ask
-
-    @property
-    def trouble(self) -> str | None:
-        """Why the last call failed; None: it succeeded."""
-        return self._patience.trouble
-
-    @property
-    def pending(self) -> int:
-        """Calls that have not ended."""
-        return len(self._tasks)
-
-    async def close(self) -> None:
-        """Drop the calls that have not ended."""
-        for task in self._tasks:
-            task.cancel()
-        if self._tasks:
-            await asyncio.wait(self._tasks)
 
     # ── the port ────────────────────────────────────────────────────────────────────────────────
 
@@ -80,25 +53,6 @@ class RedisBlobs:
     def key(self, job_id: str, blob: Blob) -> str:
         """Where a blob lies."""
         return blob.key(self._namespace, job_id)
-
-    def begin(self, call: Coroutine[Any, Any, _Answer], done: Callable[[_Answer], None], job_id: str) -> None:
-        """Make a call as soon as few enough are under way, and pass its answer on."""
-        task = asyncio.create_task(self._made(call, done, job_id), name="penstock-blob")
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-
-    async def _made(self, call: Coroutine[Any, Any, _Answer], done: Callable[[_Answer], None], job_id: str) -> None:
-        try:
-            async with self._free:
-                answer = await call
-            done(answer)
-        except Exception:  # noqa: BLE001 -- settlement and pika may raise anything
-            _log.exception(
-                "the store's answer could not be acted on; its job will be redelivered",
-                extra={"event": Event.JOB_SETTLEMENT_DEFERRED, "job_id": job_id},
-            )
-        finally:
-            call.close()
 
     async def kept(self, job_id: str, blob: Blob, file: MemoryFile, ttl_ms: int) -> None:
         """Write a body."""
