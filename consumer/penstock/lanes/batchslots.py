@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from operator import attrgetter
-from typing import Final, Protocol
+from typing import Final
 
 from penstock.domain.delivery import Delivery
 from penstock.domain.lane import AHEAD_JOBS, AHEAD_S
 from penstock.domain.task import QueueSpec
+from penstock.domain.timer import Timer
 from penstock.lanes.batches import Batches
 from penstock.lanes.child import Child
 from penstock.lanes.frames import Kind, pack
@@ -16,14 +17,6 @@ from penstock.lanes.slots import Slot, Slots
 
 _INFINITE: Final = float("inf")
 _by_expected = attrgetter("expected_s")
-
-
-class Timer(Protocol):
-    """What will be called later."""
-
-    def cancel(self) -> None:
-        """Do not call it."""
-        ...
 
 
 class BatchSlots(Slots):

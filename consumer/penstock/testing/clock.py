@@ -9,13 +9,7 @@ import time
 from collections.abc import Callable
 from typing import Protocol
 
-
-class Timer(Protocol):
-    """A call to come."""
-
-    def cancel(self) -> None:
-        """Call it off; once more, or too late, is fine."""
-        ...
+from penstock.domain.timer import Timer
 
 
 class Clock(Protocol):

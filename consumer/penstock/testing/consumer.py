@@ -9,7 +9,7 @@ from typing import Final
 
 from penstock.broker.ports import OnMessage
 from penstock.domain.lane import PREFETCH_SHORT_JOBS
-from penstock.testing.clock import Timer
+from penstock.domain.timer import Timer
 from penstock.testing.messages import Handed, Message
 from penstock.testing.queues import MemoryQueue, Subscription
 from penstock.testing.server import MemoryServer

@@ -7,7 +7,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from penstock.testing.clock import Clock, Timer
+from penstock.domain.timer import Timer
+from penstock.testing.clock import Clock
 from penstock.testing.messages import Message
 
 #: Seconds after which at-least-once dead-lettering offers what found no queue once more; RabbitMQ's own.

@@ -201,7 +201,7 @@ class Intake:
     def _task(self, delivery: Delivery) -> Failure | None:
         name = delivery.task
         if (task := self._spec.find(name, delivery.version)) is not None:
-            delivery.yields = task.streams
+            delivery.yields = task.streams  # noted here, where the task is looked up once
             return None
         if (versions := self._spec.tasks.get(name)) is not None:
             text = other_version(name, delivery.version, versions)

@@ -3,7 +3,8 @@
     intake ──▶ lane ──▶ child ──▶ outcome ──▶ decide ──▶ settle
 
 This is the whole way of a job through a worker. What is refused at the door takes the same way with the outcome
-that it has at once; what cannot run now goes back to wait in the broker. Nothing here blocks or decodes a body.
+that it has at once; what cannot run now goes back to wait in the broker. Nothing here blocks or decodes a body. What a
+job yields while it runs goes beside this way (`worker/streams.py`); its outcome comes here once that has arrived.
 """
 
 from __future__ import annotations

@@ -17,13 +17,16 @@ from typing import Final
 
 from penstock.broker.ports import Publisher
 from penstock.domain.delivery import Delivery
+from penstock.domain.timer import Timer
 from penstock.domain.topology import Topology
 from penstock.results.ports import ItemStore
 from penstock.telemetry.metrics import Metrics
 from penstock.wire.items import encode_progress
 from penstock.wire.registry import PROGRESS_INTERVAL_MS
+from penstock.worker.replied import Replied
 from penstock.worker.settlement import awaits
-from penstock.worker.ways import Grant, Means, Nowhere, Replied, Stored, Timer, Way
+from penstock.worker.stored import Stored
+from penstock.worker.ways import Grant, Means, Nowhere, Way
 
 _INTERVAL_S: Final = PROGRESS_INTERVAL_MS / 1000
 
