@@ -118,14 +118,21 @@ func notOpened(exchange string, err error) error {
 // errNoChannel is a connection that was lost before it had a channel, or whose channel was closed: nothing was sent.
 var errNoChannel = errors.New("no channel")
 
+// errNotSent is a channel that was closed before something was published on it.
+var errNotSent = fmt.Errorf("%w: %w: it was closed", fault.ErrUnavailable, errNoChannel)
+
 // publish sends a message and awaits its outcome; leave is called once, when the outcome is known.
 func (c *channel) publish(ctx context.Context, m Message, leave func()) error {
+	if c.link.Conn.IsClosed() { // its channels follow one by one
+		leave()
+		return errNotSent
+	}
 	confirm, err := c.PublishWithDeferredConfirm(c.exchange, m.Key, true, false, m.Publishing)
 	if err != nil {
 		leave()
 		if errors.Is(err, amqp.ErrClosed) && !c.link.Conn.IsClosed() {
 			// While the connection is open only the channel can be closed, which is looked at before anything is written.
-			return fmt.Errorf("%w: %w: it was closed", fault.ErrUnavailable, errNoChannel)
+			return errNotSent
 		}
 		return unknown(err)
 	}

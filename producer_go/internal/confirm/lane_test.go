@@ -6,7 +6,10 @@ import (
 
 	amqp "github.com/rabbitmq/amqp091-go"
 
+	"github.com/penstock-mq/penstock/producer_go/internal/amqpconn"
+	"github.com/penstock-mq/penstock/producer_go/internal/brokertest"
 	"github.com/penstock-mq/penstock/producer_go/internal/fault"
+	"github.com/penstock-mq/penstock/producer_go/internal/wire"
 )
 
 // The texts are those of RabbitMQ 3.10 and 4.3.
@@ -47,6 +50,33 @@ func TestTheMessageThatClosedAChannelIsFound(t *testing.T) {
 	}
 	if err := (&channel{closed: make(chan *amqp.Error)}).blame(Message{}); !errors.Is(err, fault.ErrUnknown) {
 		t.Errorf("without a reason: got %v", err)
+	}
+}
+
+func TestWhatIsPublishedOnWhatWasClosedWasNotSent(t *testing.T) {
+	t.Parallel()
+	b := brokertest.New(t)
+	for what, end := range map[string]func(*channel) error{
+		"channel":    func(c *channel) error { return c.Close() },
+		"connection": func(c *channel) error { return c.link.Conn.Close() },
+	} {
+		conn, err := amqp.Dial(b.URL)
+		if err != nil {
+			t.Fatal(err)
+		}
+		c, err := openChannel(&amqpconn.Link{Conn: conn}, b.Name(wire.ExchangeJobs), 1)
+		if err == nil {
+			err = end(c)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		left := 0
+		err = c.publish(t.Context(), Message{Key: "q.f"}, func() { left++ })
+		if !errors.Is(err, errNoChannel) || errors.Is(err, fault.ErrUnknown) || left != 1 {
+			t.Errorf("a %s that was closed: got %v, left %d times", what, err, left)
+		}
+		conn.Close()
 	}
 }
 
