@@ -19,8 +19,9 @@ _PR_GET_CHILD_SUBREAPER: Final = 37
 class Adoption:
     """Whether this process takes orphans: only while a template forks.
 
-    At any other time an orphan is what a job has left behind. It goes to init as ever; here nobody would reap it,
-    and one that comes in these milliseconds stays a zombie, once it has ended, until the worker ends.
+    At any other time an orphan is what a job has left behind, and goes to init as ever. One that comes in these
+    milliseconds is ended and reaped with the process group that it is of (lanes/process.py); one that has left its
+    group stays a zombie, once it has ended, until the worker ends.
     """
 
     def __init__(self) -> None:

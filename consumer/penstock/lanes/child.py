@@ -39,7 +39,7 @@ class Forks(Protocol):
     """What forks children, instead of starting an interpreter for each."""
 
     def fork(self, child: Child, start: Start, line: MemoryFile, stack: MemoryFile) -> None:
-        """Fork a child when there is nothing in the way, and tell it by `born` or `never_born`."""
+        """Fork a child when there is nothing in the way, or tell it by `never_born` why not."""
         ...
 
     def withdraw(self, child: Child) -> None:
@@ -86,6 +86,9 @@ class Child:
         self._process: Process | None = None
         #: Whether it is to be killed when it is born.
         self._doomed = False
+        #: Last words and exit status for the case that it is never born.
+        self._unborn: tuple[str | None, int] | None = None
+        self._heard_all = False
 
     def start(self) -> None:
         """Spawn the process, or have it forked; what is sent meanwhile waits for it.
@@ -102,10 +105,11 @@ class Child:
             self._socket.setblocking(False)
             with theirs:
                 if self._template is None:
-                    self.born(self._spawn(theirs.fileno(), self._stack.fileno()))
+                    self._born(self._spawn(theirs.fileno(), self._stack.fileno()))
                 else:
                     files = (MemoryFile(os.dup(theirs.fileno())), MemoryFile(os.dup(self._stack.fileno())))
                     self._template.fork(self, self._start, *files)
+            self._loop.add_reader(self._socket, self._on_readable)
             undo.pop_all()
 
     def _spawn(self, *fds: int) -> int:
@@ -122,24 +126,29 @@ class Child:
         popen.returncode = 0  # it is reaped elsewhere: nothing is left to do here
         return popen.pid
 
-    def born(self, pid: int) -> None:
+    def _born(self, pid: int) -> None:
         """The process is there.
 
         Raises:
             OSError: There is no thread left; the process has been ended.
         """
         self._process = Process(pid, self._on_end)
-        # Not before: a child that was forked may speak sooner than its template says who it is.
-        self._loop.add_reader(self._socket, self._on_readable)
         if self._doomed:
             self._process.kill()
 
     def never_born(self, said: str | None, status: int) -> None:
-        """There will be no process: this is its end, with this status and these last words, if any."""
-        if said is not None:
-            self._loop.call_soon(self._on_frames, [Frame(Kind.FAILED, 0, [said], b"")])
-        evidence = Evidence(exit=describe_exit(status), peak_rss=None, stack=None)
-        self._loop.call_soon(self._exited, status, evidence)
+        """Unless the process is there after all: this is its end, with this status and these last words, if any."""
+        self._unborn = (said, status)
+        self._end_unborn()
+
+    def _end_unborn(self) -> None:
+        # Its line tells whether there is a process; who was to fork it tells why there is none, before or after that.
+        if self._process is None and self._unborn is not None and self._heard_all:
+            (said, status), self._unborn = self._unborn, None
+            if said is not None:
+                self._loop.call_soon(self._on_frames, [Frame(Kind.FAILED, 0, [said], b"")])
+            evidence = Evidence(exit=describe_exit(status), peak_rss=None, stack=None)
+            self._loop.call_soon(self._exited, status, evidence)
 
     @property
     def pid(self) -> int:
@@ -226,9 +235,21 @@ class Child:
             data, fds = b"", []
         if not data:
             self._loop.remove_reader(self._socket)
+            self._heard_all = True
+            self._end_unborn()
             return False
-        self._on_frames(self._reader.feed(data, fds))
+        frames = self._reader.feed(data, fds)
+        if self._process is None and frames:
+            self._forked(*frames.pop(0).meta)
+        self._on_frames(frames)
         return True
+
+    def _forked(self, pid: int) -> None:
+        """It is born, and says who it is."""
+        try:
+            self._born(pid)
+        except OSError as error:
+            self.never_born(f"could not be forked: {error.strerror}", 1)
 
     def _on_end(self, status: int, usage: resource.struct_rusage) -> None:
         """The process has ended; this is a thread of its own."""

@@ -28,7 +28,8 @@ in memory: its descriptor comes with the frame (SCM_RIGHTS), whose kind has the 
     child  ──▶ parent   CATALOG  meta [queues]; the child then ends
     parent ──▶ template STACK    meta []; with the file for the last stack of the child that is forked next
     parent ──▶ template FORK     meta of its Start; with the child's end of its line. One at a time
-    template ─▶ parent  FORKED   meta [pid, None], or [0, why not]
+    template ─▶ parent  FORKED   meta [None], or [why not]
+    child  ──▶ parent   BORN     meta [pid]; the first frame of a child that was forked
     parent closes                the child finishes the jobs that it has and ends
 """
 
@@ -76,6 +77,7 @@ class Kind(IntEnum):
     STACK = 13
     FORK = 14
     FORKED = 15
+    BORN = 16
 
 
 class Frame(NamedTuple):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import signal
@@ -66,3 +67,7 @@ class Process:
             _, waited, usage = os.wait4(self.pid, 0)
             self._reaped = True
         self._on_end(os.waitstatus_to_exitcode(waited), usage)
+        # Orphans of its group that this process was given (lanes/adoption.py): nobody else would reap them.
+        with contextlib.suppress(ChildProcessError):
+            while True:
+                os.waitpid(-self.pid, 0)

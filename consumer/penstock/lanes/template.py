@@ -30,6 +30,11 @@ class _Fork:
     line: MemoryFile
     stack: MemoryFile
 
+    def close(self) -> None:
+        """Let go of what the child is to have: only then does its line end with it."""
+        self.line.close()
+        self.stack.close()
+
 
 class Template:
     """A template, from its start to its end.
@@ -75,7 +80,7 @@ class Template:
         return self._child.pid
 
     def fork(self, child: Child, start: Start, line: MemoryFile, stack: MemoryFile) -> None:
-        """Fork a child when there is nothing in the way; it is told when it is born, or that it never will be.
+        """Fork a child when there is nothing in the way, which says itself that it is born; or tell why it is not.
 
         Args:
             child: The child.
@@ -93,6 +98,7 @@ class Template:
         """
         for fork in [fork for fork in self._waiting if fork.child is child]:
             self._waiting.remove(fork)
+            fork.close()
             child.never_born(None, -9)
         if (self._forking is not None and self._forking.child is child) or not (self._ready or self._waiting):
             self.kill()
@@ -137,15 +143,12 @@ class Template:
         _log.info("template ready", extra={"event": Event.TEMPLATE_STARTED, **fields})
         self._next()
 
-    def _forked(self, pid: int, why_not: str | None) -> None:
+    def _forked(self, why_not: str | None) -> None:
         fork = self._done()
-        if fork is not None and pid:
-            try:
-                fork.child.born(pid)
-            except OSError as error:
-                fork.child.never_born(f"could not be forked: {error.strerror}", 1)
-        elif fork is not None:
-            fork.child.never_born(why_not, 1)
+        if fork is not None:
+            fork.close()
+            if why_not is not None:
+                fork.child.never_born(why_not, 1)
         self._next()
 
     def _done(self) -> _Fork | None:
@@ -159,6 +162,7 @@ class Template:
         unborn = [fork for fork in (self._done(), *self._waiting) if fork is not None]
         self._waiting.clear()
         for fork in unborn:
+            fork.close()
             fork.child.never_born(self._said, status)
         fields: dict[str, Any] = {"queue": self._queue, "pid": self.pid, "exit": evidence.exit, "said": self._said}
         level = logging.INFO if self._retired or self._killed else logging.WARNING

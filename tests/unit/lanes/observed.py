@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ast
+import contextlib
+import os
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -82,6 +84,7 @@ class Observed:
         self.broken: list[str] = []
         self.items: list[tuple[Delivery, int, bytes]] = []
         self.said: list[tuple[Delivery, float, str]] = []
+        self._others = children()
         self.lane = Lane(
             lane_spec,
             worker="shop.worker-1",
@@ -138,6 +141,12 @@ class Observed:
     def pids(self) -> list[int]:
         return [place.child.pid for place in self.lane._all_places() if place.child is not None]
 
+    @property
+    def unknown(self) -> set[int]:
+        """Processes that came with the lane and are none of its children, zombies included."""
+        templates = {template.pid for template in self.lane._starts._templates}
+        return children() - self._others - {*self.pids} - templates
+
 
 @asynccontextmanager
 async def running(
@@ -158,6 +167,7 @@ async def running(
         observed.lane.kill()
         await until(lambda: not observed.pids and observed.lane._starts.idle)
         assert not [pid for pid in pids if pid and alive(pid)]  # 0: it was to be forked
+        await until(lambda: not observed.unknown)
 
 
 @asynccontextmanager
@@ -170,6 +180,17 @@ async def sharing(width: int) -> AsyncIterator[Observed]:
     finally:
         observed.lane.kill()
         await until(lambda: not observed.pids)
+
+
+def children() -> set[int]:
+    """The children of this process, zombies included; none where the system does not list them."""
+    found = set()
+    for process in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):  # gone
+            parent = (process / "stat").read_text().rpartition(")")[2].split()[1]
+            if int(parent) == os.getpid():
+                found.add(int(process.name))
+    return found
 
 
 class Clock:

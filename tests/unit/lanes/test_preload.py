@@ -18,7 +18,20 @@ from penstock.errors import CatalogError, WorkerError
 from penstock.lanes import adoption
 from penstock.lanes.adoption import Adoption, _takes_orphans
 from penstock.wire.result import decode_result
-from tests.unit.lanes.observed import CRASH, HANG, MODULE, Observed, allow, job, read, running, spec, told, values
+from tests.unit.lanes.observed import (
+    CRASH,
+    HANG,
+    MODULE,
+    Observed,
+    allow,
+    children,
+    job,
+    read,
+    running,
+    spec,
+    told,
+    values,
+)
 from tests.unit.waiting import alive, until, within_deadline
 
 pytestmark = [
@@ -185,6 +198,9 @@ def test_a_job_that_runs_too_long_is_killed_with_what_it_has_started() -> None:
             outcomes = await observed.run(job(1, start + HANG, task="q.quick"))
             assert outcomes[1].kind is OutcomeKind.TIMED_OUT
             await until(lambda: not alive(lines("other")[0]))
+
+            # The worker is given what is orphaned while a template forks, and reaps it
+            await until(lambda: not observed.unknown)
 
     within_deadline(test())
 
@@ -403,6 +419,59 @@ def test_a_template_that_stops_in_the_middle_of_a_fork_is_ended_with_the_child_t
             assert [delivery.tag for delivery in observed.unstarted] == [1]
             await until(lambda: not alive(template))
             assert values(await observed.run(job(2))) == {2: 2}
+
+    within_deadline(test())
+
+
+def test_a_template_that_ends_before_its_child_leaves_the_group_takes_it_along() -> None:
+    # Given children that do not come past their fork while a file is there
+    waits = (
+        "forks = 0\n"
+        "def forked():\n"
+        "    global forks\n"
+        "    forks += 1\n"
+        "    if forks == 2 and os.path.exists('closed'):\n"
+        "        note('forked')\n"
+        "        await_file('never')\n"
+        "os.register_at_fork(after_in_child=forked)\n"
+    )
+    Path("lane_tasks.py").write_text(NOTING + waits)
+
+    async def test() -> None:
+        async with running(slots=1, preload=True) as observed:
+            template = template_of(observed)
+            Path("closed").touch()  # noqa: ASYNC240
+            observed.lane.resize(2)
+            await until(lambda: os.path.exists("forked") and bool(lines("forked")))  # noqa: PTH110
+            assert children() >= {lines("forked")[0]}
+
+            # When the template is killed in the middle of a fork
+            Path("closed").unlink()  # noqa: ASYNC240
+            os.kill(template, signal.SIGKILL)
+
+            # Then nothing of it is left, zombies included, and another one forks the child
+            await until(lambda: observed.lane.states() == {"idle": 2})
+            assert template_of(observed) != template
+            await until(lambda: not observed.unknown)
+
+    within_deadline(test())
+
+
+def test_a_template_that_ends_at_any_moment_of_a_fork_leaves_nothing_that_nobody_knows(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(supervision, "RESTART_DELAYS_S", (0.0,) * 100)
+
+    async def test() -> None:
+        async with running(slots=1, preload=True) as observed:
+            for moment in range(24):
+                observed.lane.resize(2)
+                await asyncio.sleep(moment / 2000)  # of the milliseconds that a fork takes
+                os.kill(template_of(observed), signal.SIGKILL)
+                await until(lambda: observed.lane.states() == {"idle": 2})
+                await until(lambda: not observed.unknown)
+                observed.lane.resize(1)
+                await until(lambda: observed.lane.states() == {"idle": 1})
 
     within_deadline(test())
 

@@ -4,8 +4,9 @@ The children share what the import has made, copy on write, and start without im
 
 The child is to be the worker's own, not the template's: see the parent's side for why. So the template forks a process
 between, which forks the child and ends; then Linux gives the child to the worker. The child waits at a gate until
-that has happened. A template that dies before it opens the gate takes the child with it: the worker does not know it.
-One that dies just after leaves a child whose line the worker has closed, so that it ends before its first job.
+that has happened. A template that dies before it opens the gate takes the child with it, which is still of its process
+group. Then the child leaves the group and says on its own line who it is; what becomes of the template is the same to
+it from then on.
 """
 
 from __future__ import annotations
@@ -21,14 +22,16 @@ from typing import Final, NamedTuple
 
 from penstock.domain.confine import Start
 from penstock.errors import DeclarationError
-from penstock.lanes.frames import Frame, Kind
+from penstock.lanes.frames import Frame, Kind, pack
 from penstock.lanes.runner.boot import load
 from penstock.lanes.runner.channel import Channel
 from penstock.lanes.runner.credit import Credit
 from penstock.lanes.runner.laststack import leave_last_stack
 from penstock.lanes.runner.lifeline import die_with_parent
 
+#: What the template says to the child at the gate, and the child to the template.
 _GO: Final = b"g"
+_BORN: Final = b"b"
 
 
 class Line(NamedTuple):
@@ -85,7 +88,7 @@ def _forked(channel: Channel, frame: Frame, stack_fd: int | None, line: Line) ->
     """Fork a child and tell the worker. In the child: what it has."""
     if frame.fd is None or stack_fd is None:
         _close(*(fd for fd in (frame.fd, stack_fd) if fd is not None))
-        channel.send(Kind.FORKED, 0, [0, "could not be forked: its template has no file descriptor left"])
+        channel.send(Kind.FORKED, 0, ["could not be forked: its template has no file descriptor left"])
         return None
     # What waits to be written would be written by each child again.
     sys.stdout.flush()
@@ -99,11 +102,11 @@ def _forked(channel: Channel, frame: Frame, stack_fd: int | None, line: Line) ->
                 gate.close()
                 return _child(frame, stack_fd, wait, line)
             wait.close()
-            answer = _let_go(gate, between)
+            why_not = _let_go(gate, between)
     except OSError as error:
-        answer = (0, f"could not be forked: {error.strerror}")
+        why_not = f"could not be forked: {error.strerror}"
     _close(frame.fd, stack_fd)
-    channel.send(Kind.FORKED, 0, answer)
+    channel.send(Kind.FORKED, 0, [why_not])
     return None
 
 
@@ -124,35 +127,37 @@ def _fork_and_end() -> None:
         os._exit(0)
 
 
-def _let_go(gate: socket.socket, between: int) -> tuple[int, str | None]:
-    """Open the gate once the worker has the child; returns the child's id, or 0 and why there is none."""
+def _let_go(gate: socket.socket, between: int) -> str | None:
+    """Open the gate once the worker has the child; returns why there is none."""
     _, status = os.waitpid(between, 0)
-    pid = b""
     with contextlib.suppress(ConnectionError):  # there is no child
         gate.sendall(_GO)
-        pid = gate.recv(32)
-    if pid:
-        return int(pid), None
+        if gate.recv(1):
+            return None
     if errno := os.waitstatus_to_exitcode(status):
-        return 0, f"could not be forked: {os.strerror(abs(errno))}"
-    return 0, "was not given to its worker by the system (PR_SET_CHILD_SUBREAPER), which preload=True needs"
+        return f"could not be forked: {os.strerror(abs(errno))}"
+    return "was not given to its worker by the system (PR_SET_CHILD_SUBREAPER), which preload=True needs"
 
 
 def _child(frame: Frame, stack_fd: int, gate: socket.socket, line: Line) -> Forked:
     """Become a child of the worker: with a session, a line and a stack of its own, and nothing of the template's."""
     assert frame.fd is not None
     try:
-        os.setsid()
         if gate.recv(1) != _GO:
             os._exit(0)
         die_with_parent(line.parent_pid)
-        gate.sendall(str(os.getpid()).encode())
+        # Not sooner: the worker reaps what is left of its template's group, and knows of no other one yet.
+        os.setsid()
+        own = socket.socket(fileno=frame.fd)
+        own.sendall(pack(Kind.BORN, 0, [os.getpid()]))
+        with contextlib.suppress(ConnectionError):  # the template is gone, which makes no difference any more
+            gate.sendall(_BORN)
         leave_last_stack(stack_fd)
         line.socket.close()
         os.close(line.stack_fd)
     except OSError:
         os._exit(1)  # an error here must not be answered in the template's name
-    return Forked(socket.socket(fileno=frame.fd), Start.from_wire(frame.meta))
+    return Forked(own, Start.from_wire(frame.meta))
 
 
 def _close(*fds: int) -> None:
