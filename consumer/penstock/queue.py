@@ -11,7 +11,7 @@ from typing import Any, Final, ParamSpec, TypeVar, overload
 from penstock.domain.batch import Batch
 from penstock.domain.binding import AnyNames, Binding, is_async, yields
 from penstock.domain.command import Command, CommandFailedError
-from penstock.domain.lane import Async, Commands, LaneSpec, Processes, Serial, Threads
+from penstock.domain.lane import Async, Commands, LaneSpec, Processes, Serial
 from penstock.domain.retry import NO_RETRY, Retry
 from penstock.domain.task import QueueSpec, TaskSpec
 from penstock.errors import DeclarationError
@@ -121,7 +121,7 @@ class Queue:
                 so that callers of the old one are served until the last of them is gone.
             timeout: Seconds after which the attempt ends and its child is killed. Defaults to no limit.
             soft_timeout: Seconds after which SoftTimeoutError is raised in the function, so that it can tidy up or
-                return what there is; in the lanes Processes, Serial and Async. Defaults to no limit.
+                return what there is; docs/lanes.md says what each lane can interrupt. Defaults to no limit.
             retry: When it is tried again. Defaults to one attempt.
             raises: Exceptions that callers can tell by a code of the task's own, a part of its contract, as in
                 `{"EMPTY_SAMPLE": EmptySample}`. What else it raises is TASK_ERROR.
@@ -160,6 +160,7 @@ class Queue:
         name: str | None = None,
         version: int = 1,
         timeout: float | None = None,
+        soft_timeout: float | None = None,
         retry: Retry | None = None,
         raises: Mapping[str, type[BaseException]] | None = None,
         contract: str | None = None,
@@ -171,6 +172,7 @@ class Queue:
             name: The task's name within the queue. Defaults to the callable's own, here `norm`.
             version: As in `task`.
             timeout: As in `task`.
+            soft_timeout: As in `task`.
             retry: As in `task`.
             raises: As in `task`.
             contract: As in `task`.
@@ -182,7 +184,16 @@ class Queue:
         if not callable(function):
             raise DeclarationError(f"{self.name}.expose({target!r}): this is no callable")
         own = name or target.rpartition(":")[2].rpartition(".")[2]
-        self._add(own, function, version=version, timeout=timeout, retry=retry, raises=raises, contract=contract)
+        self._add(
+            own,
+            function,
+            version=version,
+            timeout=timeout,
+            soft_timeout=soft_timeout,
+            retry=retry,
+            raises=raises,
+            contract=contract,
+        )
 
     def command(
         self,
@@ -194,6 +205,7 @@ class Queue:
         retry_on: Collection[int] = (75,),
         version: int = 1,
         timeout: float | None = None,
+        soft_timeout: float | None = None,
         retry: Retry | None = None,
         contract: str | None = None,
     ) -> None:
@@ -215,6 +227,8 @@ class Queue:
                 than 0 is final.
             version: As in `task`.
             timeout: As in `task`; the program ends with its child.
+            soft_timeout: Seconds after which the program gets SIGTERM, so that it can tidy up. When it then ends with
+                status 0, its output is the result. Defaults to no limit.
             retry: As in `task`.
             contract: As in `task`.
 
@@ -223,7 +237,16 @@ class Queue:
         """
         command = Command(argv, stdin=stdin, stdout=stdout, retry_on=retry_on)
         policy = retry and retry.but_never(CommandFailedError)
-        self._add(name, command, version=version, timeout=timeout, retry=policy, raises=None, contract=contract)
+        self._add(
+            name,
+            command,
+            version=version,
+            timeout=timeout,
+            soft_timeout=soft_timeout,
+            retry=policy,
+            raises=None,
+            contract=contract,
+        )
 
     def startup(self, hook: Callable[[], R]) -> Callable[[], R]:
         """Register a function that every child calls once before its first job (load a model, warm a cache)."""
@@ -274,7 +297,7 @@ class Queue:
                 f"{full}: timeout must be above 0 and at most {MAX_TIMEOUT_MS // 1000} s, not {timeout}"
             )
         if soft_timeout is not None:
-            self._check_soft(full, soft_timeout, timeout, batch)
+            _check_soft(full, soft_timeout, timeout)
         if contract not in (None, full):
             raise DeclarationError(f"{full}: its contract has its name, {full}, not {contract}")
         _check_raises(full, raises or {})
@@ -329,22 +352,6 @@ class Queue:
             if wrong:
                 raise DeclarationError(f"{full}: {text}")
 
-    def _check_soft(self, full: str, soft: float, timeout: float | None, batch: Batch | None) -> None:
-        """Refuse a soft limit that would never be felt."""
-        lane = type(self.lane).__name__
-        rules = (
-            (
-                isinstance(self.lane, Threads | Commands),
-                f"the lane {lane} cannot interrupt a job; take timeout=, or look at current_job().remaining",
-            ),
-            (batch is not None, "a batch is many jobs and has no soft_timeout; take timeout="),
-            (not 0 < soft <= MAX_TIMEOUT_MS / 1000, f"soft_timeout must be above 0, not {soft}"),
-            (timeout is not None and soft >= timeout, f"soft_timeout {soft} is not below timeout {timeout}"),
-        )
-        for wrong, text in rules:
-            if wrong:
-                raise DeclarationError(f"{full}: {text}")
-
     def _check_kind(self, full: str, function: Callable[..., Any]) -> None:
         """Refuse a function that the lane cannot run: it would block others, or never run at all."""
         lane, in_loop = type(self.lane).__name__, is_async(function)
@@ -367,6 +374,14 @@ class Queue:
 def _binding_of(batch: Batch, full: str) -> Binding:
     """How the arguments of one job of a batch become its dict."""
     return AnyNames() if batch.of is None else Binding(batch.of, full, by_name=True)
+
+
+def _check_soft(full: str, soft: float, timeout: float | None) -> None:
+    """Refuse a soft limit that would never be felt."""
+    if not 0 < soft <= MAX_TIMEOUT_MS / 1000:
+        raise DeclarationError(f"{full}: soft_timeout must be above 0, not {soft}")
+    if timeout is not None and soft >= timeout:
+        raise DeclarationError(f"{full}: soft_timeout {soft} is not below timeout {timeout}")
 
 
 def _check_raises(full: str, raises: Mapping[str, type[BaseException]]) -> None:

@@ -126,6 +126,37 @@ def test_a_job_that_takes_too_long_is_ended_whatever_it_does(harness: Harness, l
     assert ended(harness, lane, "go").error is None
 
 
+def test_a_job_whose_soft_limit_is_over_ends_with_its_child_alive(harness: Harness, lane: str) -> None:
+    # Given a job that would run for ever, and lets its soft limit pass
+    result = ended(harness, lane, "hang", task="soft")
+
+    # Then its caller is told, after one attempt
+    failure = failed(result)
+    assert (failure.code, failure.exc_type, result.attempt) == ("TIMEOUT", "SoftTimeoutError", 1)
+    assert "the soft limit of 0.3 s is over" in failure.message
+
+
+def test_a_job_whose_soft_limit_is_over_may_return_what_there_is(harness: Harness, lane: str) -> None:
+    result = ended(harness, lane, "tidy", task="soft")
+    assert (result.error, result.attempt) == (None, 1)
+    assert result.value["tidied"] is True
+
+
+def test_the_neighbours_of_a_job_whose_soft_limit_is_over_are_not_interrupted(
+    harness: Harness, wide_lane: str, tmp_path: Path
+) -> None:
+    # Given a job without an end, and others that wait for as many as there are slots to come
+    late = start(harness, wide_lane, "hang", task="soft")
+    others = [start(harness, wide_lane, "meet", tmp_path) for _ in range(SLOTS - 1)]
+
+    # When its time is over, and the slot is free for the last of them
+    assert failed(harness.result(late)).code == "TIMEOUT"
+    others.append(start(harness, wide_lane, "meet", tmp_path))
+
+    # Then all of them succeed
+    assert [harness.result(job).error for job in others] == [None] * SLOTS
+
+
 def test_the_neighbours_of_a_job_that_takes_too_long_lose_nothing(
     harness: Harness, wide_lane: str, tmp_path: Path
 ) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
 import sys
 import time
@@ -66,11 +67,18 @@ def note(path: str) -> str:
 
 
 def look(path: str) -> None:
-    """Look whether it is to end, as tasks in threads have to."""
+    """Look whether it is to end, as a task in a thread may before it is interrupted."""
     begun(path)
     while not current_job().cancelled:
         time.sleep(0.005)
     raise Cancelled
+
+
+def hold_in_steps(path: str) -> None:
+    """Wait in steps of Python code, and look at nothing."""
+    begun(path)
+    while True:
+        time.sleep(0.005)
 
 
 def look_and_save(path: str) -> str:
@@ -82,12 +90,13 @@ def look_and_save(path: str) -> str:
     return f"saved, cancelled: {current_job().cancelled}"
 
 
-def inattentive(path: str) -> str:
-    """Do not look, until a file says that it is enough."""
+def inattentive(path: str) -> None:
+    """Do not look, and wait outside of Python until a pipe is opened."""
+    os.mkfifo(f"{path}.go")
     begun(path)
-    while not (Path(path).parent / "go").exists():
+    os.close(os.open(f"{path}.go", os.O_RDONLY))
+    while True:
         time.sleep(0.005)
-    return "late"
 
 
 async def hold_async(path: str) -> None:
@@ -120,6 +129,7 @@ threads.task(name="hold")(look)
 threads.task(name="save")(look_and_save)
 threads.task(note)
 threads.task(inattentive)
+threads.task(name="wait")(hold_in_steps)
 asynchronous.task(name="hold")(hold_async)
 asynchronous.task(name="save")(save_async)
 asynchronous.task(name="note")(note_async)

@@ -32,9 +32,12 @@ def main(action: str, path: str) -> int:
         (Path(path) / str(os.getpid())).touch()
         while len(list(Path(path).iterdir())) < SLOTS:
             time.sleep(0.005)
-    while action in ("hang", "deaf"):
+    tidied: list[bool] = []
+    if action == "tidy":
+        signal.signal(signal.SIGTERM, lambda *_: tidied.append(True))
+    while action in ("hang", "deaf") or (action == "tidy" and not tidied):
         time.sleep(0.005)
-    sys.stdout.write(json.dumps({"pid": os.getpid()}))
+    sys.stdout.write(json.dumps({"pid": os.getpid(), "tidied": bool(tidied)}))
     return 0
 
 

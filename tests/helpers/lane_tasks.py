@@ -10,11 +10,12 @@ import time
 from pathlib import Path
 from typing import Any
 
-from penstock import Async, Commands, Processes, Queue, Retry, Serial, Threads, current_job
+from penstock import Async, Commands, Processes, Queue, Retry, Serial, SoftTimeoutError, Threads, current_job
 
 #: Slots of each lane but Serial's.
 SLOTS = 4
 TIMEOUT_S = 1.0
+SOFT_S = 0.3
 RETRY = Retry(attempts=3, base=0, share=None)
 
 processes = Queue("processes", lane=Processes(SLOTS))
@@ -48,22 +49,32 @@ def waits_for(action: str, path: str) -> bool:
         mark = Path(path) / current_job().id
         mark.touch()
         return len(list(Path(path).iterdir())) < SLOTS
-    return action in ("hang", "deaf")
+    return action in ("hang", "deaf", "tidy")
 
 
 def run(action: str = "", path: str = "") -> Any:
     """The task of the lanes that call plain functions."""
     answer = act(action, path)
-    while waits_for(action, path):
-        time.sleep(0.005)
+    try:
+        while waits_for(action, path):
+            time.sleep(0.005)
+    except SoftTimeoutError:
+        if action != "tidy":
+            raise
+        answer["tidied"] = True
     return answer
 
 
 async def run_async(action: str = "", path: str = "") -> Any:
     """The task of the lane that calls coroutine functions."""
     answer = act(action, path)
-    while waits_for(action, path):  # noqa: ASYNC110 -- what it waits for happens elsewhere
-        await asyncio.sleep(0.005)
+    try:
+        while waits_for(action, path):  # noqa: ASYNC110 -- what it waits for happens elsewhere
+            await asyncio.sleep(0.005)
+    except asyncio.CancelledError:
+        if action != "tidy":
+            raise
+        answer["tidied"] = True
     return answer
 
 
@@ -81,14 +92,17 @@ for queue in (processes, preloaded, threads, serial):
     queue.task(name="echo")(echo)
     queue.task(name="run")(run)
     queue.task(name="limited", timeout=TIMEOUT_S)(run)
+    queue.task(name="soft", soft_timeout=SOFT_S)(run)
     queue.task(name="again", retry=RETRY)(run)
 asynchronous.task(name="echo")(echo_async)
 asynchronous.task(name="run")(run_async)
 asynchronous.task(name="limited", timeout=TIMEOUT_S)(run_async)
+asynchronous.task(name="soft", soft_timeout=SOFT_S)(run_async)
 asynchronous.task(name="again", retry=RETRY)(run_async)
 
 _PROGRAM = [sys.executable, "-S", str(Path(__file__).with_name("lane_program.py")), "{action}", "{path}"]
 commands.command("echo", ["cat"], stdin="data", stdout="bytes")
 commands.command("run", _PROGRAM)
 commands.command("limited", _PROGRAM, timeout=TIMEOUT_S)
+commands.command("soft", _PROGRAM, soft_timeout=SOFT_S)
 commands.command("again", _PROGRAM, retry=RETRY)

@@ -301,16 +301,25 @@ def test_an_operator_cancels_a_job_and_reads_what_became_of_it(
     assert "no worker is connected" in nobody.stderr
 
 
-def test_a_job_in_a_shared_child_that_does_not_look_gives_no_answer(
+def test_a_job_in_a_thread_that_does_not_look_is_interrupted_as_soon_as_python_can(
     amqp_url: str, producer: Producer, start_worker: Start, mark: Path
 ) -> None:
+    # Given two jobs in one child, one of which waits outside of Python
     start_worker(target=f"{TASKS}:threads")
-    job_id = begins(producer, "t.inattentive", mark)
-    done = penstock_cancel(producer, amqp_url, job_id, "--wait", "0.3")
+    waits = begins(producer, "t.inattentive", mark)
+    other = begins(producer, "t.wait", mark.parent / "other")
+
+    # When it is cancelled, then nobody answers
+    done = penstock_cancel(producer, amqp_url, waits, "--wait", "0.3")
     assert done.returncode == 75
-    assert "a job in a shared child ends when it looks" in done.stdout
-    (mark.parent / "go").touch()
-    assert producer.result(job_id).value == "late"
+    assert "a job in a shared child may have to come back to Python first" in done.stdout
+
+    # When the other one is, then it is interrupted, and so is the first when it comes back
+    producer.cancel(other)
+    assert code(producer.result(other)) == "CANCELLED"
+    assert steps(producer, other) == ["exception"]
+    os.close(os.open(f"{mark}.go", os.O_WRONLY))
+    assert code(producer.result(waits)) == "CANCELLED"
 
 
 GO = """

@@ -50,7 +50,8 @@ def _run(options: argparse.Namespace) -> int:
     for answer in answers:
         print(f"{answer.worker}  {answer.step}  {_WORDS.get(answer.step, '')}".rstrip())
     if not answers and options.wait:
-        print(f"no worker has answered within {options.wait:g} s; a job in a shared child ends when it looks")
+        why = "a job in a shared child may have to come back to Python first"
+        print(f"no worker has answered within {options.wait:g} s; {why}")
         return Exit.TEMPFAIL
     return Exit.OK
 

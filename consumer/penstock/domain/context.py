@@ -16,16 +16,18 @@ class Cancelled(BaseException):
 
     Raised in the task where a signal can interrupt it, that is in the lanes Processes and Serial, between two steps of
     Python code or in a call that waits. In Commands it ends the program. Not an Exception, so that code that is
-    content with any failure does not go on. A task in the lane Threads looks at `current_job().cancelled` and may
-    raise it; in Async the job gets asyncio.CancelledError.
+    content with any failure does not go on. A task in the lane Threads has a second to look at
+    `current_job().cancelled`, and may raise this; then it is raised, between two steps of Python code. In Async the job
+    gets asyncio.CancelledError.
     """
 
 
 class SoftTimeoutError(TimeoutError):
     """The job has run for its `soft_timeout`: time to tidy up, or to return what there is.
 
-    Raised in the task, in the lanes Processes and Serial, between two steps of Python code or in a call that waits. In
-    Async the task is cancelled. A job that lets it pass ends with the code TIMEOUT, like any other failure.
+    Raised in the task: in the lanes Processes and Serial between two steps of Python code or in a call that waits, in
+    Threads between two steps. In Async the task is cancelled, in Commands the program gets SIGTERM. A job that lets it
+    pass ends with the code TIMEOUT, like any other failure; a batch is called anew in halves.
     """
 
 

@@ -15,12 +15,14 @@ import pytest
 
 from penstock import Async, Cancelled, Processes, Queue, SoftTimeoutError, Threads, current_job
 from penstock.lanes.frames import Frame, Kind, Reader, pack
+from penstock.lanes.runner.alarms import Alarms
 from penstock.lanes.runner.channel import Channel
 from penstock.lanes.runner.credit import LoopCredit, OwnCredit, ThreadCredit
 from penstock.lanes.runner.execute import Executor
 from penstock.lanes.runner.outlet import Outlet
 from penstock.lanes.runner.softlimit import SoftLimit
 from penstock.lanes.runner.stop import Flag, Interrupt
+from penstock.lanes.runner.threadstop import ThreadStop
 from penstock.memory_file import MemoryFile
 from penstock.schema.library import Library
 from penstock.wire.codec import decode
@@ -354,6 +356,27 @@ def test_a_thread_that_waits_for_credit_is_told_that_its_job_is_to_end_and_told_
     # Then it goes on as it likes
     assert told == ["cancelled"]
     assert decode_result(answers[0][1]).items == STREAM_WINDOW + 2
+    line.close()
+
+
+def test_a_thread_that_waits_for_credit_is_told_that_its_soft_limit_is_over() -> None:
+    # Given a job in a thread that waits
+    line = Line(ThreadCredit())
+    stop = ThreadStop(Alarms(), line.credit.look)
+    told: list[str] = []
+
+    def generate() -> Generator[int, None, str]:
+        try:
+            yield from range(STREAM_WINDOW + 1)
+        except SoftTimeoutError as error:
+            told.append(str(error))
+        return "a part"
+
+    # When its time is over, then that is raised at its `yield`
+    answer = executor(line, generate, Threads(1), soft=0.1).run(meta(), job_body(), None, stop, NUMBER)
+    assert told == ["the soft limit of 0.1 s is over"]
+    result = decode_result(answer[1])
+    assert (result.value, result.items) == ("a part", STREAM_WINDOW)
     line.close()
 
 

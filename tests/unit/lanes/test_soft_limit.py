@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from penstock import Async, Batch, Commands, DeclarationError, Processes, Queue, Serial, SoftTimeoutError, Threads
+from penstock import Async, DeclarationError, Processes, Queue, SoftTimeoutError
 from penstock.lanes.runner.execute import Executor
 from penstock.lanes.runner.softlimit import SoftLimit
 from penstock.schema.library import Library
@@ -89,17 +89,10 @@ def test_a_timeout_of_the_tasks_own_is_its_own() -> None:
 @pytest.mark.parametrize(
     ("lane", "options", "words"),
     [
-        (Threads(2), {}, "the lane Threads cannot interrupt a job"),
         (Processes(1), {"soft_timeout": 0}, "must be above 0, not 0"),
         (Processes(1), {"timeout": 1}, "soft_timeout 1.0 is not below timeout 1"),
-        (Serial(), {"batch": Batch(size=2)}, "a batch is many jobs"),
     ],
 )
 def test_a_soft_limit_that_would_never_be_felt_is_refused(lane: Any, options: dict[str, Any], words: str) -> None:
     with pytest.raises(DeclarationError, match=words):
         Queue("q", lane=lane).task(name="f", **{"soft_timeout": 1.0, **options})(endless)
-
-
-def test_a_program_has_no_soft_limit() -> None:
-    with pytest.raises(TypeError):
-        Queue("q", lane=Commands(1)).command("f", ["true"], soft_timeout=1.0)  # type: ignore[call-arg]

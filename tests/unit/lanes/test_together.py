@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from penstock import Batch, Processes, Queue, Reject, Retry, current_job
+from penstock import Batch, Processes, Queue, Reject, Retry, SoftTimeoutError, current_job
 from penstock.lanes.frames import Frame, Kind
 from penstock.lanes.runner import together
 from penstock.lanes.runner.answers import Answer
@@ -280,3 +280,29 @@ def test_a_job_that_is_to_end_ends_if_its_call_is_its_own() -> None:
     assert answers(together.run(executor(many), [frame(1), frame(2)], interrupt.job)) == {1: 2, 2: 4}
     (meta, _, _) = each(together.run(executor(many), [frame(1)], interrupt.job))[1]
     assert (meta[0], meta[5], many.calls) == ("raised", "Cancelled", [[1, 2]])
+
+
+def test_a_call_whose_soft_limit_is_over_is_made_anew_in_halves_until_who_takes_too_long_stands_alone() -> None:
+    calls: list[int] = []
+
+    def function(jobs: Jobs) -> list[int]:
+        calls.append(len(jobs))
+        while any(each["x"] == 2 for each in jobs):
+            time.sleep(0.001)
+        return [each["x"] for each in jobs]
+
+    ran = together.run(executor(function, soft_timeout=0.05), [frame(number) for number in range(4)])
+    assert answers(ran) == {0: 0, 1: 1, 2: "TIMEOUT", 3: 3}
+    assert calls == [4, 2, 2, 1, 1]
+
+
+def test_a_call_whose_soft_limit_is_over_may_return_what_there_is() -> None:
+    def function(jobs: Jobs) -> list[Any]:
+        try:
+            while True:
+                time.sleep(0.001)
+        except SoftTimeoutError as late:
+            return ["a part"] + [late] * (len(jobs) - 1)
+
+    ran = together.run(executor(function, soft_timeout=0.05), [frame(number) for number in range(2)])
+    assert answers(ran) == {0: "a part", 1: "TIMEOUT"}

@@ -85,8 +85,9 @@ class Attempt:
     compressed: bool = False
     tells: bool = False
     items: Items | None = None
-    # Of the call that runs; None: it has none, or is a coroutine.
+    # Of the call that runs, and its thread; None: there is none, or it is a coroutine.
     soft: SoftLimit | None = None
+    thread: int | None = None
     # Known once the body is read.
     job: Job = field(init=False)
     task: Task = field(init=False)
@@ -98,11 +99,12 @@ class Attempt:
         """Call the task once."""
         token = running.set(self._next_try())
         function = self.task.function
-        soft = self.soft = SoftLimit(self.task.soft_timeout_s)
+        soft = self.soft = self.stop.limit(self.task.soft_timeout_s)
+        self.thread = threading.get_ident()
         try:
             with self.stop, soft:
                 if isinstance(function, Command):
-                    return command.run(function, self.keywords, max_bytes=self.max_bytes)
+                    return command.run(function, self.keywords, max_bytes=self.max_bytes, unbroken=self.unbroken)
                 returned = function(*self.positional, **self.keywords)
                 return returned if self.items is None else self.items.drain(returned)
         finally:
@@ -146,20 +148,18 @@ class Attempt:
             self.unbroken(lambda: outlet.progress(self.number, fraction, text))
 
     def unbroken(self, call: Callable[[], Any]) -> None:
-        """Do something while the task's code runs that no signal may cut off; what came meanwhile is raised then."""
-        if threading.current_thread() is not threading.main_thread():
-            call()  # signals are raised in the main thread only
-            return
+        """Do something while the task's code runs that nothing may cut off; what came meanwhile is raised then."""
         soft = self.soft
+        if soft is None or self.thread != threading.get_ident():
+            call()  # nothing is raised in a coroutine, or in a thread that the task has started
+            return
         try:
             self.stop.hold()
-            if soft is not None:
-                soft.hold()
+            soft.hold()
             call()
         finally:
             try:
-                if soft is not None:
-                    soft.release()
+                soft.release()
             finally:
                 self.stop.release()
 

@@ -6,25 +6,35 @@ import json
 import signal
 import subprocess
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import IO, Any, Final
 
 from penstock.domain.command import Command, CommandFailedError, CommandInterruptedError
+from penstock.domain.context import SoftTimeoutError
 
 _STDERR_BYTES: Final = 4096
 
 
-def run(command: Command, arguments: Mapping[str, Any], *, max_bytes: int) -> Any:
+def run(
+    command: Command,
+    arguments: Mapping[str, Any],
+    *,
+    max_bytes: int,
+    unbroken: Callable[[Callable[[], Any]], None],
+) -> Any:
     """One run; returns the result.
 
-    The streams are files, so that no program waits for us, whatever it reads and writes first.
+    The streams are files, so that no program waits for us, whatever it reads and writes first. A program whose soft
+    limit is over gets SIGTERM; when it then ends with status 0, its output is the result.
 
     Args:
         command: The program.
         arguments: The job's.
         max_bytes: The longest output that is read.
+        unbroken: Does something that nothing may cut off.
 
     Raises:
+        SoftTimeoutError: The limit was over, and the program ended with another status than 0.
         CommandFailedError: The program ended with another status than 0, or its output is not what was said.
         CommandInterruptedError: It ended with a status of `retry_on`, or by a signal.
         OSError: It cannot be started.
@@ -35,13 +45,38 @@ def run(command: Command, arguments: Mapping[str, Any], *, max_bytes: int) -> An
             stdin.write(_input(arguments[command.stdin]))
             stdin.seek(0)
         # No shell, and the child's own session: the program ends when its child is killed.
-        status = subprocess.run(argv, stdin=stdin, stdout=stdout, stderr=stderr, check=False).returncode  # noqa: S603
+        status, late = _ended(
+            lambda: subprocess.Popen(argv, stdin=stdin, stdout=stdout, stderr=stderr),  # noqa: S603 -- that is the task
+            unbroken,
+        )
         if status != 0:
-            raise _failure(command, argv[0], status, _tail(stderr))
+            raise _noted(late, _tail(stderr)) if late else _failure(command, argv[0], status, _tail(stderr))
         try:
             return _output(command.stdout, stdout, max_bytes)
         except ValueError as error:
             raise _noted(CommandFailedError(f"{argv[0]}: {error}"), _tail(stderr)) from None
+
+
+def _ended(
+    start: Callable[[], subprocess.Popen[bytes]], unbroken: Callable[[Callable[[], Any]], None]
+) -> tuple[int, SoftTimeoutError | None]:
+    """The exit status of a program, and what says that its soft limit was over; it ends with whatever ends the job."""
+    started: list[subprocess.Popen[bytes]] = []
+    try:
+        try:
+            # Else one might have been started that nobody knows.
+            unbroken(lambda: started.append(start()))
+            return started[0].wait(), None
+        except SoftTimeoutError as late:
+            if not started:
+                raise
+            started[0].terminate()
+            return started[0].wait(), late
+    except BaseException:
+        for program in started:
+            program.kill()
+            program.wait()
+        raise
 
 
 def _input(value: Any) -> bytes:

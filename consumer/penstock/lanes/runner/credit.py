@@ -67,7 +67,7 @@ class Credit:
             number: The job.
             seq: The item.
             stop: Says whether the job is to end.
-            unbroken: Does something that no signal may cut off.
+            unbroken: Does something that nothing may cut off.
 
         Raises:
             BrokenPipeError: The parent is gone.
@@ -126,8 +126,11 @@ class ThreadCredit(Credit):
         with self._changed:
             self._changed.notify_all()
 
-    def wait(self, number: int, seq: int, stop: Stop, unbroken: Callable[[Callable[[], Any]], None]) -> None:  # noqa: ARG002 -- no signal comes here
+    def wait(self, number: int, seq: int, stop: Stop, unbroken: Callable[[Callable[[], Any]], None]) -> None:
         """See Credit.wait."""
+        unbroken(lambda: self._wait(number, seq, stop))
+
+    def _wait(self, number: int, seq: int, stop: Stop) -> None:
         with self._changed:
             self._changed.wait_for(lambda: stop.due or self.allows(number, seq))
 

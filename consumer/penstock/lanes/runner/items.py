@@ -40,7 +40,7 @@ class Items:
         number: The job's frame number.
         encode: Makes the bytes of an item, or raises UnfitItemError.
         stop: Says whether the job is to end.
-        unbroken: Does something that no signal may cut off.
+        unbroken: Does something that nothing may cut off.
         max_stored: Longest that all items may be together, with their lengths, in bytes; None: they are not stored.
     """
 
@@ -80,7 +80,7 @@ class Items:
                 traceback.print_exc()
             raise
         finally:
-            credit.close(self._number)
+            self._unbroken(lambda: credit.close(self._number))
 
     def _drained(self, generator: GeneratorType[Any, None, Any], credit: Credit) -> Any:
         error: BaseException | None = None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import signal
 from collections.abc import Awaitable
 from typing import Any
@@ -10,8 +11,17 @@ from typing import Any
 from penstock.domain.context import SoftTimeoutError
 
 
-def _late(seconds: float) -> SoftTimeoutError:
-    return SoftTimeoutError(f"the soft limit of {seconds:g} s is over")
+@functools.cache
+def late(seconds: float) -> type[SoftTimeoutError]:
+    """What is raised when so many seconds are over: a class, because in a thread nothing else can be."""
+
+    class LateError(SoftTimeoutError):
+        def __init__(self) -> None:
+            super().__init__(f"the soft limit of {seconds:g} s is over")
+
+    LateError.__name__ = LateError.__qualname__ = SoftTimeoutError.__name__
+    LateError.__module__ = SoftTimeoutError.__module__
+    return LateError
 
 
 class SoftLimit:
@@ -58,7 +68,7 @@ class SoftLimit:
             self._missed = True
         elif self._armed and self._seconds is not None:
             self._armed = False
-            raise _late(self._seconds)
+            raise late(self._seconds)
 
 
 async def soft_limited(call: Awaitable[Any], seconds: float | None) -> Any:
@@ -73,5 +83,5 @@ async def soft_limited(call: Awaitable[Any], seconds: float | None) -> Any:
             return await call
     except TimeoutError:
         if limit.expired() and seconds is not None:
-            raise _late(seconds) from None
+            raise late(seconds) from None
         raise

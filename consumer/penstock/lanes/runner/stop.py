@@ -6,7 +6,8 @@ parent first writes the job's number into a file that both have, and signals the
 raises only in the job of that number, once, and only while the task's own code runs. A signal that comes before that
 is remembered by its number and raised when the code begins.
 
-In a child with several jobs a CANCEL frame says the number; the reader of frames sets a flag.
+In a child with several jobs a CANCEL frame says the number; the reader of frames sets a flag. What else it does to a
+job in a thread is in threadstop.
 
 What must not be cut off while the task's code runs, a frame that is sent or read, is done between `hold` and
 `release`; what came meanwhile is raised then.
@@ -19,8 +20,10 @@ import signal
 from typing import Any, Final, Protocol
 
 from penstock.domain.context import Cancelled
+from penstock.lanes.runner.softlimit import SoftLimit
 
-_TEXT: Final = "the job was cancelled"
+#: What a Cancelled says.
+TEXT: Final = "the job was cancelled"
 
 
 class Stop(Protocol):
@@ -46,6 +49,10 @@ class Stop(Protocol):
 
     def look(self) -> None:
         """Raise Cancelled if it is due."""
+        ...
+
+    def limit(self, seconds: float | None) -> SoftLimit:
+        """The soft limit of the next call, to be entered after this; None: there is none."""
         ...
 
     def __enter__(self) -> object: ...
@@ -77,7 +84,11 @@ class Flag:
         """See Stop.look."""
         if self.due:
             self._told = True
-            raise Cancelled(_TEXT)
+            raise Cancelled(TEXT)
+
+    def limit(self, seconds: float | None) -> SoftLimit:
+        """See Stop.limit."""
+        return SoftLimit(seconds)
 
     def __enter__(self) -> None:
         self.look()
@@ -118,7 +129,7 @@ class Interrupt:
         if armed is not None and armed == self.announced:
             # Disarmed first: whatever is interrupted on the way out of the job is not interrupted again.
             self.armed = None
-            raise Cancelled(_TEXT)
+            raise Cancelled(TEXT)
 
 
 class _Turn:
@@ -150,6 +161,10 @@ class _Turn:
     def look(self) -> None:
         """See Stop.look."""
 
+    def limit(self, seconds: float | None) -> SoftLimit:
+        """See Stop.limit."""
+        return SoftLimit(seconds)
+
     @property
     def asked(self) -> bool:
         return self._interrupt.announced == self._number
@@ -158,7 +173,7 @@ class _Turn:
         self._interrupt.armed = self._number
         if self._interrupt.announced == self._number:
             self._interrupt.armed = None
-            raise Cancelled(_TEXT)
+            raise Cancelled(TEXT)
 
     def __exit__(self, *_: object) -> None:
         self._interrupt.armed = None

@@ -6,11 +6,12 @@ import socket
 from concurrent.futures import ThreadPoolExecutor
 
 from penstock.lanes.frames import Frame, Kind
+from penstock.lanes.runner.alarms import Alarms
 from penstock.lanes.runner.boot import boot
 from penstock.lanes.runner.channel import Channel
 from penstock.lanes.runner.credit import ThreadCredit
 from penstock.lanes.runner.outlet import Outlet
-from penstock.lanes.runner.stop import Flag
+from penstock.lanes.runner.threadstop import ThreadStop
 
 
 def run(parent: socket.socket) -> None:
@@ -23,9 +24,10 @@ def run(parent: socket.socket) -> None:
     executor = boot(*first.meta, outlet=Outlet(channel, credit))
     channel.send(Kind.READY, 0, [])
 
-    stops: dict[int, Flag] = {}
+    alarms = Alarms()
+    stops: dict[int, ThreadStop] = {}
 
-    def run_one(frame: Frame, stop: Flag) -> None:
+    def run_one(frame: Frame, stop: ThreadStop) -> None:
         try:
             answer = executor.run(frame.meta, frame.body, frame.fd, stop, frame.number)
             channel.send(Kind.OUTCOME, frame.number, *answer)
@@ -39,9 +41,8 @@ def run(parent: socket.socket) -> None:
         for frame in frames:
             if frame.kind == Kind.CANCEL:
                 if (asked := stops.get(frame.number)) is not None:  # else it has just ended
-                    asked.asked = True
-                    credit.look()
+                    asked.ask()
                 continue
-            stops[frame.number] = stop = Flag()
+            stops[frame.number] = stop = ThreadStop(alarms, credit.look)
             pool.submit(run_one, frame, stop)
     executor.shut_down()

@@ -92,8 +92,9 @@ def _called(attempts: Sequence[Attempt]) -> Sequence[Any]:
     first = attempts[0].task
     # Its own dicts for each call: the function may change them.
     jobs = [{**first.binding.defaults, **attempt.keywords} for attempt in attempts]
-    # The parent has nobody interrupted who shares a call.
-    with attempts[0].stop if len(attempts) == 1 else nullcontext():
+    stop = attempts[0].stop
+    # The parent has nobody interrupted who shares a call; its time is over for all of them.
+    with stop if len(attempts) == 1 else nullcontext(), stop.limit(first.soft_timeout_s):
         returned = first.function(jobs)
     # A mapping or a table yields its keys.
     if isinstance(returned, _NO_SEQUENCES) or hasattr(returned, "keys") or not hasattr(returned, "__len__"):

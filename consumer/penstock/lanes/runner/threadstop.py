@@ -1,0 +1,130 @@
+"""How a job that runs in a thread is interrupted: by an exception between two steps of its Python code.
+
+Python can raise one in another thread (PyThreadState_SetAsyncExc of its C API); a call that waits, or computes outside
+of Python, ends first. It is raised in the task's own code only, and once in a call: whatever is interrupted on the way
+out of it is not interrupted again. Python looks for it at every jump back, so after one there is none on its way.
+
+A plain lock taken by `with` is let go whatever comes. A Condition is not: it is Python code, which may be interrupted
+when it has the lock and `with` does not know of it yet. So our own are taken between `hold` and `release` only.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import threading
+from collections.abc import Callable
+from typing import Final
+
+from penstock.domain.context import Cancelled
+from penstock.lanes.runner.alarms import Alarms
+from penstock.lanes.runner.softlimit import SoftLimit, late
+from penstock.lanes.runner.stop import TEXT, Flag
+from penstock.wire.registry import CANCEL_GRACE_MS
+
+#: Seconds in which a job may see for itself that it is to end. With the other half it ends before its child is killed,
+#: which happens where it has no neighbours.
+_LOOK_S: Final = CANCEL_GRACE_MS / 2000
+
+
+class ThreadStop(Flag):
+    """Says whether one job of several is to end, and ends it if it does not look.
+
+    Args:
+        alarms: Call when it is time.
+        wake: Called when the job is to look, should it wait for something of ours.
+    """
+
+    __slots__ = ("_alarm", "_alarms", "_due", "_lock", "_open", "_seconds", "_spent", "_thread", "_turn", "_wake")
+
+    def __init__(self, alarms: Alarms, wake: Callable[[], None]) -> None:
+        super().__init__()
+        self._alarms = alarms
+        self._wake = wake
+        self._lock = threading.Lock()
+        #: The soft limit of the next call, and what will say that it is over.
+        self._seconds: float | None = None
+        self._alarm: object = None
+        #: Number of the call, and whether it is being made.
+        self._turn = 0
+        self._open = False
+        #: In which thread an exception may be raised now; 0: in none.
+        self._thread = 0
+        #: Whether one was raised in this call.
+        self._spent = False
+        #: What is raised at the next `release`.
+        self._due: type[BaseException] | None = None
+
+    def ask(self) -> None:
+        """The job is to end."""
+        self.asked = True
+        self._wake()
+        self._alarms.set(_LOOK_S, lambda: self._interrupt(Cancelled, self._turn))
+
+    def limit(self, seconds: float | None) -> SoftLimit:
+        """See Stop.limit."""
+        self._seconds = seconds
+        return SoftLimit(None)
+
+    def hold(self) -> None:
+        """See Stop.hold."""
+        with self._lock:
+            self._thread = 0
+        _arrive()
+
+    def release(self) -> None:
+        """See Stop.release."""
+        with self._lock:
+            self._thread = threading.get_ident()
+            due, self._due = self._due, None
+            self._spent = self._spent or due is not None
+        if due is not None:
+            raise due
+
+    @property
+    def due(self) -> bool:
+        """See Stop.due."""
+        return super().due or self._due is not None
+
+    def look(self) -> None:
+        """See Stop.look."""
+        if super().due:
+            self._told = True
+            with self._lock:
+                self._spent = True
+            raise Cancelled(TEXT)
+
+    def __enter__(self) -> None:
+        self.look()
+        with self._lock:
+            self._turn = turn = self._turn + 1
+            self._open, self._spent, self._due = True, False, None
+        if (seconds := self._seconds) is not None:
+            self._alarm = self._alarms.set(seconds, lambda: self._interrupt(late(seconds), turn))
+        self.release()
+
+    def __exit__(self, *_: object) -> None:
+        try:
+            self.hold()
+        finally:
+            if self._seconds is not None:
+                self._alarms.drop(self._alarm)
+            with self._lock:
+                self._open = False
+
+    def _interrupt(self, kind: type[BaseException], turn: int) -> None:
+        """Raise an exception in this call, now or when it is possible."""
+        with self._lock:
+            if self._spent or not self._open or turn != self._turn:
+                return
+            if self._thread:
+                self._spent = True
+                ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(self._thread), ctypes.py_object(kind))
+            else:
+                self._due = kind
+        self._wake()
+
+
+def _arrive() -> None:
+    """Let an exception that is on its way be raised here."""
+    for _ in range(2):
+        pass
