@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
 import time
 from typing import Any
 
 import pytest
 
-from penstock import Async, DeclarationError, Processes, Queue, SoftTimeoutError
+from penstock import Async, Commands, DeclarationError, Processes, Queue, SoftTimeoutError
 from penstock.lanes.runner.execute import Executor
 from penstock.lanes.runner.softlimit import SoftLimit
 from penstock.schema.library import Library
@@ -84,6 +85,25 @@ def test_a_timeout_of_the_tasks_own_is_its_own() -> None:
 
     meta, _, _ = asyncio.run(executor(raises, Async(1)).run_coroutine(META, job_body()))
     assert (meta[2], meta[3]) == ("TASK_ERROR", "TimeoutError: of the database")
+
+
+def test_a_program_that_fails_as_its_limit_is_over_has_not_succeeded(monkeypatch: pytest.MonkeyPatch) -> None:
+    # Given a limit that is over just when the status was taken from the system
+    waitpid = os.waitpid
+
+    def slow(*which: int) -> tuple[int, int]:
+        taken = waitpid(*which)
+        time.sleep(0.2)
+        return taken
+
+    monkeypatch.setattr(os, "waitpid", slow)
+    queue = Queue("stats", lane=Commands(1))
+    queue.command("norm", ["sh", "-c", "exit 3"], stdout="text", soft_timeout=0.1)
+    program = Executor(queue, Library("contracts/tasks"), worker="w", max_body_bytes=100_000)
+
+    # Then the status still counts
+    meta, _, _ = program.run(META, job_body(args={}))
+    assert (meta[0], meta[2]) == ("raised", "TIMEOUT")
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import subprocess
 import tempfile
@@ -66,7 +67,7 @@ def _ended(
         try:
             # Else one might have been started that nobody knows.
             unbroken(lambda: started.append(start()))
-            return started[0].wait(), None
+            return _status(started[0], unbroken), None
         except SoftTimeoutError as late:
             if not started:
                 raise
@@ -77,6 +78,16 @@ def _ended(
             program.kill()
             program.wait()
         raise
+
+
+def _status(program: subprocess.Popen[bytes], unbroken: Callable[[Callable[[], Any]], None]) -> int:
+    """The exit status of a program, once it has ended.
+
+    Only the waiting may be cut off. A status that was taken from the system, and not kept, is lost; Popen calls it 0.
+    """
+    os.waitid(os.P_PID, program.pid, os.WEXITED | os.WNOWAIT)
+    unbroken(program.wait)
+    return program.wait()
 
 
 def _input(value: Any) -> bytes:
