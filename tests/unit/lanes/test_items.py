@@ -380,6 +380,28 @@ def test_a_thread_that_waits_for_credit_is_told_that_its_soft_limit_is_over() ->
     line.close()
 
 
+def test_a_soft_limit_that_is_over_between_two_items_is_raised_at_the_yield(often: None) -> None:
+    # Given a job in a thread that does hardly anything but yield
+    line, alarms, told = Line(ThreadCredit()), Alarms(), set[str]()
+    line.outlet.item = lambda *_: None  # type: ignore[method-assign]
+
+    def generate() -> Generator[int, None, str]:
+        line.credit.grant(NUMBER, None)
+        try:
+            while True:
+                yield 1
+        except BaseException as error:
+            told.add(type(error).__name__)
+            raise
+
+    # When its time is over at whatever moment, then that is what it is told
+    child = executor(line, generate, Threads(1), soft=0.001)
+    for _ in range(500):
+        child.run(meta(), job_body(), None, ThreadStop(alarms, line.credit.look), NUMBER)
+    assert told == {"SoftTimeoutError"}
+    line.close()
+
+
 def test_threads_that_wait_end_when_the_parent_is_gone() -> None:
     line, answers = Line(ThreadCredit()), list[Any]()
     child = executor(line, numbers(100), Threads(1))

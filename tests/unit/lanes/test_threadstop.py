@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import os
-import sys
 import threading
 import time
 from collections import Counter
@@ -41,15 +40,6 @@ def stop(alarms: Alarms) -> ThreadStop:
 def soon(monkeypatch: pytest.MonkeyPatch) -> None:
     """A job has hardly time to look."""
     monkeypatch.setattr(threadstop, "_LOOK_S", 0.02)
-
-
-@pytest.fixture
-def often() -> Iterator[None]:
-    """Threads take turns as often as can be."""
-    before = sys.getswitchinterval()
-    sys.setswitchinterval(1e-6)
-    yield
-    sys.setswitchinterval(before)
 
 
 def executor(function: Callable[..., Any], **options: Any) -> Executor:

@@ -9,6 +9,7 @@ import asyncio
 import traceback
 from collections.abc import Callable
 from functools import partial
+from itertools import repeat
 from types import AsyncGeneratorType, GeneratorType
 from typing import Any, Final
 
@@ -86,14 +87,16 @@ class Items:
         error: BaseException | None = None
         while True:
             try:
-                item = next(generator) if error is None else generator.throw(error)
-                error = None
-                body = self._body(item)
-                self._stop.look()
-                while not credit.allows(self._number, self.count):
-                    credit.wait(self._number, self.count, self._stop, self._unbroken)
+                # A loop of its own: what interrupts the jump back is to be seen at the `yield`, too.
+                for _ in repeat(None):
+                    item = next(generator) if error is None else generator.throw(error)
+                    error = None
+                    body = self._body(item)
                     self._stop.look()
-                self._unbroken(partial(self._send, body))
+                    while not credit.allows(self._number, self.count):
+                        credit.wait(self._number, self.count, self._stop, self._unbroken)
+                        self._stop.look()
+                    self._unbroken(partial(self._send, body))
             except StopIteration as returned:
                 return returned.value
             except _FINAL:
