@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import logging
 import os
 import threading
 import time
@@ -159,6 +160,41 @@ def test_short_calls_are_interrupted_at_any_moment_in_their_own_code_only(
         counted = list(pool.map(calls, range(4)))
     assert outside == []
     assert all(counts["late"] > 0 and counts["done"] > 0 for counts in counted)
+
+
+@pytest.mark.parametrize("kind", [threading.Condition, logging.Handler])
+def test_who_waits_for_a_lock_of_the_library_is_interrupted_when_it_has_let_go_of_it(
+    alarms: Alarms, stop: ThreadStop, kind: Callable[[], Any]
+) -> None:
+    lock: Any = kind()
+    waits, over = threading.Event(), threading.Event()
+
+    def take() -> None:
+        with stop.limit(0.02), stop:
+            waits.set()
+            if isinstance(lock, logging.Handler):
+                lock.handle(logging.makeLogRecord({}))
+            else:
+                with lock:
+                    pass
+            forever()
+
+    # Given a job that waits for a lock when its limit is over
+    lock.emit = lambda _: None
+    with ThreadPoolExecutor(1) as pool:
+        lock.acquire()
+        job = pool.submit(take)
+        assert waits.wait(20)
+        alarms.set(0.05, over.set)
+        assert over.wait(20)
+
+        # When it has the lock
+        lock.release()
+        with pytest.raises(SoftTimeoutError):
+            job.result(20)
+
+        # Then it has let go of it
+        assert getattr(lock, "lock", lock).acquire(blocking=False)
 
 
 def test_alarms_call_in_the_order_of_their_times_and_not_what_was_dropped(alarms: Alarms) -> None:

@@ -5,15 +5,22 @@ of Python, ends first. It is raised in the task's own code only, and once in a c
 out of it is not interrupted again. Python looks for it at every jump back, so after one there is none on its way.
 
 A plain lock taken by `with` is let go whatever comes. A Condition is not: it is Python code, which may be interrupted
-when it has the lock and `with` does not know of it yet. So our own are taken between `hold` and `release` only.
+when it has the lock and `with` does not know of it yet. So our own are taken between `hold` and `release` only, and a
+thread that is in such code of the standard library is interrupted when it has left it. A thread that waits for the lock
+of a log handler would have it for good otherwise, and all its neighbours would wait for ever.
 """
 
 from __future__ import annotations
 
 import ctypes
+import gc
+import importlib
+import logging
+import sys
 import threading
 from collections.abc import Callable
-from typing import Final
+from types import CodeType
+from typing import Any, Final
 
 from penstock.domain.context import Cancelled
 from penstock.lanes.runner.alarms import Alarms
@@ -24,6 +31,29 @@ from penstock.wire.registry import CANCEL_GRACE_MS
 #: Seconds in which a job may see for itself that it is to end. With the other half it ends before its child is killed,
 #: which happens where it has no neighbours.
 _LOOK_S: Final = CANCEL_GRACE_MS / 2000
+_RAISE: Final = ctypes.pythonapi.PyThreadState_SetAsyncExc
+#: Seconds between two looks at a thread that is about to take a lock, or to let go of one.
+_PACE_S: Final = 0.003
+
+
+def _codes(owner: Any, *names: str) -> set[CodeType]:
+    """The code of functions, as far as this version of Python has them."""
+    return {function.__code__ for name in names if (function := getattr(owner, name, None)) is not None}
+
+
+_IMPORTS: Final = importlib._bootstrap  # noqa: SLF001 -- there is no other way to its locks
+
+#: What takes a lock, or lets go of one, and leaves it taken when an exception comes in between.
+_LOCKING: Final = frozenset(
+    _codes(threading.Condition, "__enter__", "__exit__")
+    | _codes(threading.Semaphore, "acquire", "release", "__exit__")
+    | _codes(threading.BoundedSemaphore, "release")
+    | _codes(logging.Handler, "acquire", "release")
+    | _codes(logging, "_acquireLock", "_releaseLock")
+    | _codes(_IMPORTS, "_get_module_lock", "_lock_unlock_module")
+    | _codes(getattr(_IMPORTS, "_ModuleLock", None), "acquire", "release")
+    | _codes(getattr(_IMPORTS, "_ModuleLockManager", None), "__enter__", "__exit__")
+)
 
 
 class ThreadStop(Flag):
@@ -116,12 +146,34 @@ class ThreadStop(Flag):
         with self._lock:
             if self._spent or not self._open or turn != self._turn:
                 return
-            if self._thread:
-                self._spent = True
-                ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(self._thread), ctypes.py_object(kind))
-            else:
+            if not self._thread:
                 self._due = kind
+            elif _raised(self._thread, kind):
+                self._spent = True
+            else:
+                self._alarms.set(_PACE_S, lambda: self._interrupt(kind, turn))
+                return
         self._wake()
+
+
+def _raised(thread: int, kind: type[BaseException]) -> bool:
+    """Raise an exception in a thread, unless it is about to take a lock or to let go of one; returns whether."""
+    number, error = ctypes.c_ulong(thread), ctypes.py_object(kind)
+    collects = gc.isenabled()
+    # A collection in the middle of the look would have a lock of Python's own for good (CPython 106883).
+    gc.disable()
+    try:
+        # The head of a loop, because after a call Python may let the thread go on, and what was seen of it were not
+        # true any more. From here to the call that raises there is no such place.
+        for frames in iter(sys._current_frames, None):  # noqa: SLF001 -- it is documented
+            if frames[thread].f_code in _LOCKING:
+                return False
+            _RAISE(number, error)
+            return True
+        return False
+    finally:
+        if collects:
+            gc.enable()
 
 
 def _arrive() -> None:
