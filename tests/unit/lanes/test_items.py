@@ -359,6 +359,26 @@ def test_a_thread_that_waits_for_credit_is_told_that_its_job_is_to_end_and_told_
     line.close()
 
 
+def test_a_generator_in_a_thread_that_was_cancelled_between_its_yields_is_told_once() -> None:
+    # Given a job that is interrupted in its own code
+    line = Line(ThreadCredit())
+    stop = ThreadStop(Alarms(), line.credit.look)
+
+    def generate() -> Generator[str, None, str]:
+        stop.ask()
+        try:
+            while True:
+                time.sleep(0.001)
+        except Cancelled:
+            yield "what there is"
+        return "tidied up"
+
+    # When it yields after that, then it is not told again
+    _, body, _ = executor(line, generate, Threads(1)).run(meta(), job_body(), None, stop, NUMBER)
+    assert (line.items, decode_result(body).value) == (["what there is"], "tidied up")
+    line.close()
+
+
 def test_a_thread_that_waits_for_credit_is_told_that_its_soft_limit_is_over() -> None:
     # Given a job in a thread that waits
     line = Line(ThreadCredit())

@@ -79,6 +79,20 @@ def test_a_job_that_looks_is_not_interrupted_on_its_way_out(stop: ThreadStop, so
     assert (meta[0], meta[3]) == ("raised", "Cancelled: the job was cancelled")
 
 
+def test_a_job_that_goes_on_after_its_soft_limit_can_be_cancelled(stop: ThreadStop, soon: None) -> None:
+    def goes_on() -> None:
+        try:
+            forever()
+        except SoftTimeoutError:
+            stop.ask()
+        end = time.monotonic() + 10
+        while time.monotonic() < end:
+            time.sleep(0.001)
+
+    meta, _, _ = executor(goes_on, soft_timeout=0.02).run(META, job_body(), None, stop)
+    assert (meta[0], meta[5]) == ("raised", "Cancelled")
+
+
 def test_a_job_that_has_ended_is_not_interrupted(alarms: Alarms, stop: ThreadStop, soon: None) -> None:
     executor(stop.ask).run(META, job_body(), None, stop)
     passed = threading.Event()
@@ -195,6 +209,33 @@ def test_who_waits_for_a_lock_of_the_library_is_interrupted_when_it_has_let_go_o
 
         # Then it has let go of it
         assert getattr(lock, "lock", lock).acquire(blocking=False)
+
+
+def test_jobs_that_are_late_and_cancelled_at_once_end_with_an_outcome(
+    monkeypatch: pytest.MonkeyPatch, alarms: Alarms
+) -> None:
+    """Whatever comes first, and however close the other follows."""
+    monkeypatch.setattr(threadstop, "_LOOK_S", 0.0004)
+
+    def goes_on() -> None:
+        try:
+            forever()
+        except SoftTimeoutError:
+            forever()
+
+    child = executor(goes_on, soft_timeout=0.001)
+
+    def jobs(first: int) -> Counter[str]:
+        ends: Counter[str] = Counter()
+        for number in range(first, first + 250):
+            stop = ThreadStop(alarms, lambda: None)
+            alarms.set(number % 25 / 25_000, stop.ask)
+            meta, _, _ = child.run(META, job_body(), None, stop)
+            ends[meta[5]] += 1
+        return ends
+
+    with ThreadPoolExecutor(4) as pool:
+        assert list(pool.map(jobs, range(4))) == [Counter(Cancelled=250)] * 4
 
 
 def test_alarms_call_in_the_order_of_their_times_and_not_what_was_dropped(alarms: Alarms) -> None:

@@ -108,7 +108,10 @@ class Attempt:
                 returned = function(*self.positional, **self.keywords)
                 return returned if self.items is None else self.items.drain(returned)
         finally:
-            running.reset(token)
+            try:
+                self.stop.close()
+            finally:
+                running.reset(token)
 
     async def call_coroutine(self) -> Any:
         """Call a task once that is a coroutine function."""

@@ -55,6 +55,10 @@ class Stop(Protocol):
         """The soft limit of the next call, to be entered after this; None: there is none."""
         ...
 
+    def close(self) -> None:
+        """Leave it once more: what interrupts a call may come just before it is left."""
+        ...
+
     def __enter__(self) -> object: ...
 
     def __exit__(self, *_: object) -> None: ...
@@ -89,6 +93,9 @@ class Flag:
     def limit(self, seconds: float | None) -> SoftLimit:
         """See Stop.limit."""
         return SoftLimit(seconds)
+
+    def close(self) -> None:
+        """See Stop.close."""
 
     def __enter__(self) -> None:
         self.look()
@@ -174,6 +181,10 @@ class _Turn:
         if self._interrupt.announced == self._number:
             self._interrupt.armed = None
             raise Cancelled(TEXT)
+
+    def close(self) -> None:
+        """See Stop.close."""
+        self._interrupt.armed = None
 
     def __exit__(self, *_: object) -> None:
         self._interrupt.armed = None

@@ -1,8 +1,9 @@
 """How a job that runs in a thread is interrupted: by an exception between two steps of its Python code.
 
 Python can raise one in another thread (PyThreadState_SetAsyncExc of its C API); a call that waits, or computes outside
-of Python, ends first. It is raised in the task's own code only, and once in a call: whatever is interrupted on the way
-out of it is not interrupted again. Python looks for it at every jump back, so after one there is none on its way.
+of Python, ends first. It is raised in the task's own code only, and at most twice in a call: when the soft limit is
+over, and after that, if the task goes on, when the job was cancelled. Whatever is interrupted by the latter, on its way
+out, too, is not interrupted again. Python looks for it at every jump back, so after one there is none on its way.
 
 A plain lock taken by `with` is let go whatever comes. A Condition is not: it is Python code, which may be interrupted
 when it has the lock and `with` does not know of it yet. So our own are taken between `hold` and `release` only, and a
@@ -56,6 +57,10 @@ _LOCKING: Final = frozenset(
 )
 
 
+#: What was raised in a call: only more can follow.
+_NOTHING, _LATE, _CANCELLED = range(3)
+
+
 class ThreadStop(Flag):
     """Says whether one job of several is to end, and ends it if it does not look.
 
@@ -79,8 +84,8 @@ class ThreadStop(Flag):
         self._open = False
         #: In which thread an exception may be raised now; 0: in none.
         self._thread = 0
-        #: Whether one was raised in this call.
-        self._spent = False
+        #: Which was raised in this call, or is due.
+        self._spent = _NOTHING
         #: What is raised at the next `release`.
         self._due: type[BaseException] | None = None
 
@@ -106,53 +111,61 @@ class ThreadStop(Flag):
         with self._lock:
             self._thread = threading.get_ident()
             due, self._due = self._due, None
-            self._spent = self._spent or due is not None
         if due is not None:
             raise due
 
     @property
     def due(self) -> bool:
         """See Stop.due."""
-        return super().due or self._due is not None
+        return (self.asked and self._spent < _CANCELLED) or self._due is not None
 
     def look(self) -> None:
         """See Stop.look."""
-        if super().due:
-            self._told = True
+        if self.asked:
             with self._lock:
-                self._spent = True
-            raise Cancelled(TEXT)
+                spent, self._spent = self._spent, _CANCELLED
+            if spent < _CANCELLED:
+                raise Cancelled(TEXT)
 
     def __enter__(self) -> None:
-        self.look()
+        if self.asked:
+            raise Cancelled(TEXT)
         with self._lock:
             self._turn = turn = self._turn + 1
-            self._open, self._spent, self._due = True, False, None
+            self._open, self._spent, self._due = True, _NOTHING, None
         if (seconds := self._seconds) is not None:
             self._alarm = self._alarms.set(seconds, lambda: self._interrupt(late(seconds), turn))
         self.release()
 
     def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """See Stop.close."""
         try:
             self.hold()
         finally:
-            if self._seconds is not None:
-                self._alarms.drop(self._alarm)
-            with self._lock:
-                self._open = False
+            try:
+                self.hold()
+            finally:
+                # Nothing can come any more: either both have, or this is held.
+                if self._seconds is not None:
+                    self._alarms.drop(self._alarm)
+                with self._lock:
+                    self._open = False
 
     def _interrupt(self, kind: type[BaseException], turn: int) -> None:
         """Raise an exception in this call, now or when it is possible."""
         with self._lock:
-            if self._spent or not self._open or turn != self._turn:
+            what = _CANCELLED if kind is Cancelled else _LATE
+            if self._spent >= what or not self._open or turn != self._turn:
                 return
             if not self._thread:
                 self._due = kind
-            elif _raised(self._thread, kind):
-                self._spent = True
-            else:
+            elif not _raised(self._thread, kind):
                 self._alarms.set(_PACE_S, lambda: self._interrupt(kind, turn))
                 return
+            self._spent = what
         self._wake()
 
 
