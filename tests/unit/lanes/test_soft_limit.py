@@ -5,7 +5,10 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import subprocess
+import threading
 import time
+from tempfile import TemporaryFile
 from typing import Any
 
 import pytest
@@ -13,6 +16,7 @@ import pytest
 from penstock import Async, Commands, DeclarationError, Processes, Queue, SoftTimeoutError
 from penstock.lanes.runner.execute import Executor
 from penstock.lanes.runner.softlimit import SoftLimit
+from penstock.lanes.runner.stop import Interrupt
 from penstock.schema.library import Library
 from penstock.wire.result import decode_result
 from tests.unit.builders import JOB_ID, job_body
@@ -104,6 +108,36 @@ def test_a_program_that_fails_as_its_limit_is_over_has_not_succeeded(monkeypatch
     # Then the status still counts
     meta, _, _ = program.run(META, job_body(args={}))
     assert (meta[0], meta[2]) == ("raised", "TIMEOUT")
+
+
+def test_a_program_is_killed_though_its_limit_is_over_as_its_job_is_cancelled(monkeypatch: pytest.MonkeyPatch) -> None:
+    # Given a limit that is over when a job was cancelled, and its program is about to be killed
+    programs: list[subprocess.Popen[bytes]] = []
+    kill = subprocess.Popen.kill
+
+    def slow(program: subprocess.Popen[bytes]) -> None:
+        programs.append(program)
+        time.sleep(0.2)
+        kill(program)
+
+    monkeypatch.setattr(subprocess.Popen, "kill", slow)
+    queue = Queue("stats", lane=Commands(1))
+    queue.command("norm", ["sleep", "60"], soft_timeout=0.1)
+    program = Executor(queue, Library("contracts/tasks"), worker="w", max_body_bytes=100_000)
+    with TemporaryFile() as file:
+        file.write((7).to_bytes(4, "big"))
+        file.flush()
+        interrupt, before = Interrupt(file.fileno()), signal.getsignal(signal.SIGINT)
+        interrupt.listen()
+        try:
+            threading.Timer(0.05, os.kill, (os.getpid(), signal.SIGINT)).start()
+            meta, _, _ = program.run(META, job_body(args={}), None, interrupt.job(7))
+        finally:
+            signal.signal(signal.SIGINT, before)
+
+    # Then it is killed all the same
+    assert meta[0] == "raised"
+    assert [each.returncode for each in programs] == [-signal.SIGKILL]
 
 
 @pytest.mark.parametrize(

@@ -74,10 +74,15 @@ def _ended(
             started[0].terminate()
             return started[0].wait(), late
     except BaseException:
-        for program in started:
-            program.kill()
-            program.wait()
+        # A limit that is over now must not come between.
+        unbroken(lambda: _kill(started))
         raise
+
+
+def _kill(started: list[subprocess.Popen[bytes]]) -> None:
+    for program in started:
+        program.kill()
+        program.wait()
 
 
 def _status(program: subprocess.Popen[bytes], unbroken: Callable[[Callable[[], Any]], None]) -> int:
