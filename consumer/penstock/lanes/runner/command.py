@@ -8,6 +8,7 @@ import signal
 import subprocess
 import tempfile
 from collections.abc import Callable, Mapping
+from contextlib import ExitStack
 from typing import IO, Any, Final
 
 from penstock.domain.command import Command, CommandFailedError, CommandInterruptedError
@@ -41,7 +42,11 @@ def run(
         OSError: It cannot be started.
     """
     argv = command.filled(arguments)
-    with tempfile.TemporaryFile() as stdin, tempfile.TemporaryFile() as stdout, tempfile.TemporaryFile() as stderr:
+    with ExitStack() as stack:
+        files: list[IO[bytes]] = []
+        # Else a descriptor might be left that nobody knows.
+        unbroken(lambda: files.extend(stack.enter_context(tempfile.TemporaryFile()) for _ in range(3)))
+        stdin, stdout, stderr = files
         if command.stdin is not None:
             stdin.write(_input(arguments[command.stdin]))
             stdin.seek(0)
