@@ -19,7 +19,7 @@ class Breaker:
     """Watches over the places whose children failed too often: carries out what `domain.supervision` says of them.
 
     Every PROBE_S one of them is tried. When it has done a job the cause is gone, and the others get their chance at
-    once.
+    once. So jobs are taken as soon as it is ready, however many others are broken.
 
     Args:
         queue: The queue's name.
@@ -48,9 +48,12 @@ class Breaker:
     def trouble(self) -> str | None:
         """Why no job should be taken for the lane, most of its children being broken; None: one may."""
         places = self._places()
+        tried = self._probing.tried
+        if tried is not None and tried.state is SlotState.READY:
+            return None  # half-open: what it can show, it shows by a job
         # Who has not got as far as to take over is not missed yet.
         heirs = {place.successor for place in places if place.state is SlotState.READY}
-        broken = sum(place.state is SlotState.BROKEN and place not in heirs for place in places)
+        broken = sum((place.state is SlotState.BROKEN or place is tried) and place not in heirs for place in places)
         if not supervision.mostly_broken(broken, len(places)):
             return None
         left_s = 0.0

@@ -240,11 +240,17 @@ def test_a_broken_lane_takes_no_jobs_until_a_child_shows_that_the_cause_is_gone(
             assert "queue q: 2 of 2 children are broken (last: exit status 9)" in (observed.lane.trouble or "")
             assert "one is tried in " in (observed.lane.trouble or "")
 
-            # When one is tried, the cause is still there
+            # When one is tried, then it gets a job once it is ready, for nothing else shows whether the cause is gone
             observed.lane._places.breaker.try_one()
+            assert "queue q: 2 of 2 children are broken" in (observed.lane.trouble or "")
+            await until(lambda: observed.lane.states() == {"idle": 1, "broken": 1})
+            assert observed.lane.trouble is None
+
+            # And the cause is still there
             outcomes = await observed.run(job(11, doomed))
             assert outcomes[11].kind is OutcomeKind.CHILD_LOST
             await until(lambda: len(observed.broken) == 2)
+            assert "queue q: 2 of 2 children are broken" in (observed.lane.trouble or "")
 
             # And when it is gone, the first success brings the others back
             allow()
