@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import signal
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from penstock.domain import supervision
+from penstock.domain.lane import Async, LaneSpec, Processes, Threads
 from penstock.domain.outcome import OutcomeKind
 from penstock.errors import CatalogError, WorkerError
 from penstock.lanes import place
@@ -258,6 +262,34 @@ def test_a_broken_lane_takes_no_jobs_until_a_child_shows_that_the_cause_is_gone(
             assert values(await observed.run(job(12, doomed))) == {12: 12}
             await until(lambda: observed.lane.states() == {"idle": 2})
             assert observed.lane.trouble is None
+
+    within_deadline(test())
+
+
+@pytest.mark.parametrize("lane", [Processes(1), Threads(2), Async(2)], ids=lambda lane: lane.kind)
+@pytest.mark.usefixtures("at_once")
+def test_a_start_up_hook_that_fails_is_tried_again(lane_tasks: Path, lane: LaneSpec) -> None:
+    """Unlike an import: what it misses, such as another service, comes back."""
+    cold = lane_tasks / "cold"
+    hook = "@q.startup\ndef warm():\n    if os.path.exists('cold'): raise OSError('no model')\n"
+    (lane_tasks / "lane_tasks.py").write_text(MODULE + hook)
+
+    async def test() -> None:
+        observed = Observed(replace(spec(1), lane=lane))
+        try:
+            await observed.lane.start()
+            # Given a hook that fails from now on
+            cold.touch()
+
+            # When a child is lost
+            os.kill(observed.pids[0], signal.SIGKILL)
+
+            # Then its place has as many tries as after a crash
+            await until(lambda: bool(observed.broken))
+            assert observed.lane.exits == {"signal": 1, "boot": 2}
+        finally:
+            observed.lane.kill()
+            await until(lambda: not observed.pids)
 
     within_deadline(test())
 
