@@ -66,14 +66,16 @@ class Breaker:
 
     def broke(self, place: Place, fields: dict[str, Any]) -> None:
         """The child of a place has failed too often; `fields` are what the log says of it."""
-        text = f"child failed too often and is broken; one is tried every {PROBE_S:g} s"
+        hopeless = supervision.restart_delay(place.standing.failures) is not None
+        why = "cannot start" if hopeless else f"failed {place.standing.failures} times in a row"
+        text = f"child {why} and is broken; one is tried every {PROBE_S:g} s"
         _log.critical(text, extra={"event": Event.CHILD_BROKEN, **fields})
         self._last_exit = str(fields["exit"])
         self._go_on(supervision.broke(self._probing, place))
         if supervision.all_broken(other.standing for other in self._places()):
             self._on_broken(
-                f"every child of queue {self._queue} failed {place.standing.failures} times in a row "
-                f"(last: {self._last_exit}); mend the cause and start the worker again"
+                f"every child of queue {self._queue} is broken (last: {self._last_exit}); "
+                "mend the cause and start the worker again"
             )
 
     def a_job_ended(self) -> None:

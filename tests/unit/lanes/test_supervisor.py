@@ -196,7 +196,7 @@ def test_a_job_that_exits_with_the_status_of_a_failed_import_does_not_break_its_
 
 
 @pytest.mark.usefixtures("at_once")
-def test_a_job_that_kills_every_child_breaks_the_lane_in_the_end_and_says_so() -> None:
+def test_a_job_that_kills_every_child_breaks_the_lane_in_the_end_and_says_so(caplog: pytest.LogCaptureFixture) -> None:
     async def test() -> None:
         async with running() as observed:
             # Given jobs each of which kills its child
@@ -207,7 +207,8 @@ def test_a_job_that_kills_every_child_breaks_the_lane_in_the_end_and_says_so() -
 
             # Then the lane is broken, once; the job behind is still there to be given back
             assert len(observed.broken) == 1
-            assert "every child of queue q failed 3 times in a row (last: SIGKILL)" in observed.broken[0]
+            assert "every child of queue q is broken (last: SIGKILL)" in observed.broken[0]
+            assert "child failed 3 times in a row and is broken; one is tried every 60 s" in caplog.messages
             assert [tag for tag, _ in observed.outcomes] == [1, 2, 3]
             assert observed.lane.states() == {"broken": 1}
             assert [delivery.tag for delivery in observed.lane.take_waiting()] == [4]
