@@ -332,8 +332,9 @@ class Lane:
         # These had not started: they lose nothing.
         place.slots.put_back(end.unstarted)
         self._ending.changed()
-        fields = {"queue": self.spec.name, **end.fields()}
-        self.exits[Reason.STOPPED if self._ending.begun else end.reason] += 1
+        reason = Reason.STOPPED if self._ending.begun else end.reason
+        fields = {"queue": self.spec.name, **end.fields(), "reason": reason.value}
+        self.exits[reason] += 1
         if self._ending.begun:
             _log.info("child ended", extra={"event": Event.CHILD_EXITED, **fields})
         elif place is self._quarantine.place:
