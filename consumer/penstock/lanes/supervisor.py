@@ -7,7 +7,7 @@ import logging
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, Final
 
 from penstock.domain.cancellation import Told, cancelled
 from penstock.domain.delivery import Delivery
@@ -29,6 +29,9 @@ from penstock.lanes.watch import Watch
 from penstock.wire.registry import CancelStep, Event
 
 _log = logging.getLogger(__name__)
+
+#: What `Lane.states` counts.
+STATES: Final = ("idle", "busy", "quarantine", *(state.value for state in SlotState if state is not SlotState.READY))
 
 
 class Lane:
