@@ -34,7 +34,7 @@ def register(metrics: Metrics, queues: Sequence[ServedQueue], broker: Broker, st
     read("penstock_jobs_in_progress", each_queue(lambda queue: queue.lane.in_progress))
     read("penstock_intake_paused", each_queue(lambda queue: queue.paused))
     read("penstock_room", each_queue(lambda queue: queue.lane.room))
-    read("penstock_slots", each_count(lambda queue: queue.lane.states(), STATES))
+    read("penstock_children", each_count(lambda queue: queue.lane.states(), STATES))
     read("penstock_child_exits_total", each_count(lambda queue: queue.lane.exits, Reason))
     read("penstock_amqp_connection_up", each_connection(lambda state: state.up))
     read("penstock_amqp_blocked", each_connection(lambda state: state.blocked))
