@@ -87,7 +87,7 @@ def test_probes_and_metrics_are_served(producer: Producer, worker: WorkerProcess
         "the job is counted",
     )
     page = worker.get("/metrics")[1]
-    assert 'penstock_slots{queue="t",state="idle"} 2.0' in page
+    assert 'penstock_children{queue="t",state="idle"} 2.0' in page
     assert 'penstock_job_run_seconds_count{queue="t",task="t.add"} 1.0' in page
     assert 'penstock_jobs_dead_lettered_total{queue="t",task="t.crash"} 0.0' in page
     assert worker.get("/nothing")[0] == 404

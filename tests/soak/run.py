@@ -133,7 +133,7 @@ class Soak:
             slots = {
                 line.split('state="')[1].split('"')[0]: float(line.split()[-1])
                 for line in page.splitlines()
-                if line.startswith("penstock_slots{") and f'queue="{queue}"' in line
+                if line.startswith("penstock_children{") and f'queue="{queue}"' in line
             }
             good = sum(slots.get(state, 0) for state in ("idle", "starting", "restarting", "retiring"))
             if good != children:

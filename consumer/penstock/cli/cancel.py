@@ -49,10 +49,13 @@ def _run(options: argparse.Namespace) -> int:
     answers = asyncio.run(_cancelled(options))
     for answer in answers:
         print(f"{answer.worker}  {answer.step}  {_WORDS.get(answer.step, '')}".rstrip())
-    if not answers and options.wait:
-        why = "a job in a shared child may have to come back to Python first"
+    if any(answer.found for answer in answers) or not options.wait:
+        return Exit.OK
+    why = "a job in a shared child may have to come back to Python first"
+    if not answers:
         print(f"no worker has answered within {options.wait:g} s; {why}")
         return Exit.TEMPFAIL
+    print(f"the job has ended, waits in the broker, or runs in a worker that has not answered yet; {why}")
     return Exit.OK
 
 

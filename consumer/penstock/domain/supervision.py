@@ -188,7 +188,8 @@ def child_ended(standing: Standing, reason: Reason, status: int, *, wanted: bool
         return Step(standing=replace(standing, state=SlotState.STOPPED), action=Action.LEAVE)
     if reason in _NO_FAILURE:
         return Step(standing=started(standing), action=Action.START)
-    # A module that cannot be imported is the same in a second. Only before it is ready: a job could say 78, too.
+    # A module that cannot be imported is the same in a second; what a start-up hook missed may be there by then.
+    # Only before it is ready: a job could say 78, too.
     return failed(standing, hopeless=reason is Reason.BOOT and status == Exit.CONFIG)
 
 

@@ -19,7 +19,7 @@ class Breaker:
     """Watches over the places whose children failed too often: carries out what `domain.supervision` says of them.
 
     Every PROBE_S one of them is tried. When it has done a job the cause is gone, and the others get their chance at
-    once.
+    once. So jobs are taken as soon as it is ready, however many others are broken.
 
     Args:
         queue: The queue's name.
@@ -48,9 +48,12 @@ class Breaker:
     def trouble(self) -> str | None:
         """Why no job should be taken for the lane, most of its children being broken; None: one may."""
         places = self._places()
+        tried = self._probing.tried
+        if tried is not None and tried.state is SlotState.READY:
+            return None  # half-open: what it can show, it shows by a job
         # Who has not got as far as to take over is not missed yet.
         heirs = {place.successor for place in places if place.state is SlotState.READY}
-        broken = sum(place.state is SlotState.BROKEN and place not in heirs for place in places)
+        broken = sum((place.state is SlotState.BROKEN or place is tried) and place not in heirs for place in places)
         if not supervision.mostly_broken(broken, len(places)):
             return None
         left_s = 0.0
@@ -63,14 +66,16 @@ class Breaker:
 
     def broke(self, place: Place, fields: dict[str, Any]) -> None:
         """The child of a place has failed too often; `fields` are what the log says of it."""
-        text = f"child failed too often and is broken; one is tried every {PROBE_S:g} s"
+        hopeless = supervision.restart_delay(place.standing.failures) is not None
+        why = "cannot start" if hopeless else f"failed {place.standing.failures} times in a row"
+        text = f"child {why} and is broken; one is tried every {PROBE_S:g} s"
         _log.critical(text, extra={"event": Event.CHILD_BROKEN, **fields})
         self._last_exit = str(fields["exit"])
         self._go_on(supervision.broke(self._probing, place))
         if supervision.all_broken(other.standing for other in self._places()):
             self._on_broken(
-                f"every child of queue {self._queue} failed {place.standing.failures} times in a row "
-                f"(last: {self._last_exit}); mend the cause and start the worker again"
+                f"every child of queue {self._queue} is broken (last: {self._last_exit}); "
+                "mend the cause and start the worker again"
             )
 
     def a_job_ended(self) -> None:

@@ -40,15 +40,18 @@ class End:
 
     def fields(self) -> dict[str, Any]:
         """What the log says of it."""
-        running = next((delivery for delivery, _ in self.outcomes), self.apart[0] if self.apart else None)
-        jobs = len(self.outcomes) + len(self.apart)
+        jobs = [*(delivery for delivery, _ in self.outcomes), *self.apart]
+        tasks = sorted({job.task for job in jobs})
+        # Of several, nobody knows which was the cause: none is named.
         return {
             "pid": self.pid or None,
+            "reason": self.reason.value,
             "exit": self.evidence.exit,
             "peak_rss": self.evidence.peak_rss,
-            "job_id": running and running.job_id,
-            "task": running and running.task,
-            "jobs": jobs if jobs > 1 else None,
+            "job_id": jobs[0].job_id if len(jobs) == 1 else None,
+            "task": tasks[0] if len(tasks) == 1 else None,
+            "tasks": tasks if len(tasks) > 1 else None,
+            "jobs": len(jobs) if len(jobs) > 1 else None,
             "said": self.said,
             "traceback": self.evidence.stack,
         }

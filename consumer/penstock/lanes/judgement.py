@@ -63,7 +63,7 @@ def timed_out(task: TaskSpec, evidence: Evidence, *, run_s: float) -> Outcome:
 
 def boot_error(spec: QueueSpec, said: str | None, status: int) -> PenstockError:
     """Why a worker cannot start: a child of the queue ended before it was ready."""
-    if said is not None and status == Exit.CONFIG:
+    if said is not None and status in (Exit.CONFIG, Exit.TEMPFAIL):
         return CatalogError(
             f"{said}\n\na child of queue {spec.name} ({spec.target}) could not start: mend the error above"
         )

@@ -7,7 +7,7 @@ import logging
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, Final
 
 from penstock.domain.cancellation import Told, cancelled
 from penstock.domain.delivery import Delivery
@@ -29,6 +29,9 @@ from penstock.lanes.watch import Watch
 from penstock.wire.registry import CancelStep, Event
 
 _log = logging.getLogger(__name__)
+
+#: What `Lane.states` counts.
+STATES: Final = ("idle", "busy", "quarantine", *(state.value for state in SlotState if state is not SlotState.READY))
 
 
 class Lane:
@@ -332,8 +335,9 @@ class Lane:
         # These had not started: they lose nothing.
         place.slots.put_back(end.unstarted)
         self._ending.changed()
-        fields = {"queue": self.spec.name, **end.fields()}
-        self.exits[Reason.STOPPED if self._ending.begun else end.reason] += 1
+        reason = Reason.STOPPED if self._ending.begun else end.reason
+        fields = {"queue": self.spec.name, **end.fields(), "reason": reason.value}
+        self.exits[reason] += 1
         if self._ending.begun:
             _log.info("child ended", extra={"event": Event.CHILD_EXITED, **fields})
         elif place is self._quarantine.place:

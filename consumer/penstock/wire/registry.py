@@ -537,10 +537,10 @@ METRICS: Final = (
     ),
     MetricRow(
         buckets=(),
-        name="penstock_slots",
+        name="penstock_children",
         type="gauge",
         labels=("queue", "state",),
-        meaning="Slots by state: starting, idle, busy, retiring (finishes what it has and is replaced), restarting, broken, stopped; quarantine: a child that runs one job alone, besides the lane's slots.",
+        meaning="Places for child processes by state: starting, idle, busy, retiring (finishes what it has and is replaced), restarting, broken, stopped; quarantine: a child that runs one job alone, besides the lane's children.",
     ),
     MetricRow(
         buckets=(),

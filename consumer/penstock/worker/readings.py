@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from penstock import __version__
 from penstock.broker.ports import Broker, ConnectionState
+from penstock.domain.supervision import Reason
+from penstock.lanes.supervisor import STATES
 from penstock.results.ports import ResultStore
 from penstock.telemetry.metrics import Labels, Metrics
 from penstock.worker.served import ServedQueue
@@ -17,8 +19,12 @@ def register(metrics: Metrics, queues: Sequence[ServedQueue], broker: Broker, st
     def each_queue(value: Callable[[ServedQueue], float]) -> Callable[[], dict[Labels, float]]:
         return lambda: {(queue.spec.name,): float(value(queue)) for queue in queues}
 
-    def each_count(counts: Callable[[ServedQueue], Mapping[str, int]]) -> Callable[[], dict[Labels, float]]:
-        return lambda: {(q.spec.name, key): float(n) for q in queues for key, n in counts(q).items()}
+    def each_count(
+        counts: Callable[[ServedQueue], Mapping[str, int]], known: Iterable[str]
+    ) -> Callable[[], dict[Labels, float]]:
+        # All from the start, at 0: the first increase of a series that was not there is none.
+        zeros = dict.fromkeys(known, 0)
+        return lambda: {(q.spec.name, key): float(n) for q in queues for key, n in {**zeros, **counts(q)}.items()}
 
     def each_connection(value: Callable[[ConnectionState], float]) -> Callable[[], dict[Labels, float]]:
         return lambda: {(state.label,): float(value(state)) for state in broker.connections()}
@@ -28,8 +34,8 @@ def register(metrics: Metrics, queues: Sequence[ServedQueue], broker: Broker, st
     read("penstock_jobs_in_progress", each_queue(lambda queue: queue.lane.in_progress))
     read("penstock_intake_paused", each_queue(lambda queue: queue.paused))
     read("penstock_room", each_queue(lambda queue: queue.lane.room))
-    read("penstock_slots", each_count(lambda queue: queue.lane.states()))
-    read("penstock_child_exits_total", each_count(lambda queue: queue.lane.exits))
+    read("penstock_children", each_count(lambda queue: queue.lane.states(), STATES))
+    read("penstock_child_exits_total", each_count(lambda queue: queue.lane.exits, Reason))
     read("penstock_amqp_connection_up", each_connection(lambda state: state.up))
     read("penstock_amqp_blocked", each_connection(lambda state: state.blocked))
     read("penstock_amqp_reconnects_total", each_connection(lambda state: max(0, state.opened - 1)))

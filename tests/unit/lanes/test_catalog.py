@@ -221,7 +221,7 @@ def test_a_child_that_fails_to_boot_says_why_before_it_ends(here: Path) -> None:
         family.child.flush()
 
         # Then its last word is the user's error, and its status says what kind of failure it is
-        assert await family.ended() == 78
+        assert await family.ended() == 75
         (frame,) = family.frames
         assert frame.kind == Kind.FAILED
         assert "in load_model" in frame.meta[0]

@@ -597,7 +597,7 @@ def test_the_jobs_of_a_call_that_runs_too_long_spend_nothing_and_are_called_apar
         stage.place.watch()
         end = stage.killed()
         assert (end.outcomes, tags(end.apart), end.begun, end.unstarted) == ([], [1, 2, 3], [], [])
-        assert (end.reason, end.fields()["jobs"], end.fields()["job_id"]) == (Reason.TIMEOUT, 3, job_id(1))
+        assert (end.reason, end.fields()["jobs"], end.fields()["job_id"]) == (Reason.TIMEOUT, 3, None)
 
     on_stage(test, jobs=4, batch=BATCH)
 

@@ -42,7 +42,9 @@ def test_a_child_that_starts_when_the_code_changes_is_replaced_as_well(lane_task
     within_deadline(test())
 
 
-def test_code_that_cannot_be_imported_costs_no_more_children_than_are_replaced_at_once(lane_tasks: Path) -> None:
+def test_code_that_cannot_be_imported_costs_no_more_children_than_are_replaced_at_once(
+    lane_tasks: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     code = lane_tasks / "lane_tasks.py"
 
     async def test() -> None:
@@ -51,6 +53,7 @@ def test_code_that_cannot_be_imported_costs_no_more_children_than_are_replaced_a
             code.write_text("import this_is_not_there\n")
             observed.lane.restart()
             await until(lambda: observed.lane.states()["broken"] == 1)
+            assert "child cannot start and is broken; one is tried every 60 s" in caplog.messages
 
             # Then the other children keep the old one, and work
             await observed.looked()

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import signal
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from penstock.domain import supervision
+from penstock.domain.lane import Async, LaneSpec, Processes, Threads
 from penstock.domain.outcome import OutcomeKind
 from penstock.errors import CatalogError, WorkerError
 from penstock.lanes import place
@@ -192,7 +196,7 @@ def test_a_job_that_exits_with_the_status_of_a_failed_import_does_not_break_its_
 
 
 @pytest.mark.usefixtures("at_once")
-def test_a_job_that_kills_every_child_breaks_the_lane_in_the_end_and_says_so() -> None:
+def test_a_job_that_kills_every_child_breaks_the_lane_in_the_end_and_says_so(caplog: pytest.LogCaptureFixture) -> None:
     async def test() -> None:
         async with running() as observed:
             # Given jobs each of which kills its child
@@ -203,7 +207,8 @@ def test_a_job_that_kills_every_child_breaks_the_lane_in_the_end_and_says_so() -
 
             # Then the lane is broken, once; the job behind is still there to be given back
             assert len(observed.broken) == 1
-            assert "every child of queue q failed 3 times in a row (last: SIGKILL)" in observed.broken[0]
+            assert "every child of queue q is broken (last: SIGKILL)" in observed.broken[0]
+            assert "child failed 3 times in a row and is broken; one is tried every 60 s" in caplog.messages
             assert [tag for tag, _ in observed.outcomes] == [1, 2, 3]
             assert observed.lane.states() == {"broken": 1}
             assert [delivery.tag for delivery in observed.lane.take_waiting()] == [4]
@@ -240,11 +245,17 @@ def test_a_broken_lane_takes_no_jobs_until_a_child_shows_that_the_cause_is_gone(
             assert "queue q: 2 of 2 children are broken (last: exit status 9)" in (observed.lane.trouble or "")
             assert "one is tried in " in (observed.lane.trouble or "")
 
-            # When one is tried, the cause is still there
+            # When one is tried, then it gets a job once it is ready, for nothing else shows whether the cause is gone
             observed.lane._places.breaker.try_one()
+            assert "queue q: 2 of 2 children are broken" in (observed.lane.trouble or "")
+            await until(lambda: observed.lane.states() == {"idle": 1, "broken": 1})
+            assert observed.lane.trouble is None
+
+            # And the cause is still there
             outcomes = await observed.run(job(11, doomed))
             assert outcomes[11].kind is OutcomeKind.CHILD_LOST
             await until(lambda: len(observed.broken) == 2)
+            assert "queue q: 2 of 2 children are broken" in (observed.lane.trouble or "")
 
             # And when it is gone, the first success brings the others back
             allow()
@@ -252,6 +263,34 @@ def test_a_broken_lane_takes_no_jobs_until_a_child_shows_that_the_cause_is_gone(
             assert values(await observed.run(job(12, doomed))) == {12: 12}
             await until(lambda: observed.lane.states() == {"idle": 2})
             assert observed.lane.trouble is None
+
+    within_deadline(test())
+
+
+@pytest.mark.parametrize("lane", [Processes(1), Threads(2), Async(2)], ids=lambda lane: lane.kind)
+@pytest.mark.usefixtures("at_once")
+def test_a_start_up_hook_that_fails_is_tried_again(lane_tasks: Path, lane: LaneSpec) -> None:
+    """Unlike an import: what it misses, such as another service, comes back."""
+    cold = lane_tasks / "cold"
+    hook = "@q.startup\ndef warm():\n    if os.path.exists('cold'): raise OSError('no model')\n"
+    (lane_tasks / "lane_tasks.py").write_text(MODULE + hook)
+
+    async def test() -> None:
+        observed = Observed(replace(spec(1), lane=lane))
+        try:
+            await observed.lane.start()
+            # Given a hook that fails from now on
+            cold.touch()
+
+            # When a child is lost
+            os.kill(observed.pids[0], signal.SIGKILL)
+
+            # Then its place has as many tries as after a crash
+            await until(lambda: bool(observed.broken))
+            assert observed.lane.exits == {"signal": 1, "boot": 2}
+        finally:
+            observed.lane.kill()
+            await until(lambda: not observed.pids)
 
     within_deadline(test())
 

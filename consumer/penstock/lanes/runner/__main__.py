@@ -18,7 +18,7 @@ from typing import Final
 from penstock.domain.confine import Start
 from penstock.lanes.frames import Kind, pack
 from penstock.lanes.runner import coroutines, processes, template, threads
-from penstock.lanes.runner.boot import describe, failure_text
+from penstock.lanes.runner.boot import StartUpError, describe, failure_text
 from penstock.lanes.runner.confine import confine, settle
 from penstock.lanes.runner.laststack import leave_last_stack
 from penstock.lanes.runner.lifeline import die_before_parent, die_with_parent
@@ -63,6 +63,9 @@ def main(arguments: list[str]) -> int:
             RUNNERS[mode](parent)
     except (BrokenPipeError, ConnectionResetError):
         return Exit.OK  # the parent is gone, and with it the reason to run
+    except StartUpError as error:
+        parent.sendall(pack(Kind.FAILED, 0, [failure_text(error.__cause__ or error)]))
+        return Exit.TEMPFAIL
     except (Exception, SystemExit) as error:  # noqa: BLE001 -- user code may raise anything while it is imported
         parent.sendall(pack(Kind.FAILED, 0, [failure_text(error)]))
         return Exit.CONFIG

@@ -8,6 +8,7 @@ import threading
 import time
 import traceback
 from collections.abc import Callable
+from pathlib import Path
 from types import FrameType
 from typing import Any, Final
 
@@ -15,6 +16,8 @@ from typing import Any, Final
 BLOCKED_S: Final = 0.5
 _LOOK_S: Final = 0.1
 _STACK_BYTES: Final = 4096
+#: Where tasks are called from.
+_CALLERS: Final = frozenset(str(Path(__file__).with_name(name)) for name in ("attempt.py", "items.py", "softlimit.py"))
 
 
 class Blockage:
@@ -24,7 +27,7 @@ class Blockage:
 
     Args:
         tell: Called in that thread with the asyncio task that runs, for how many seconds the loop stands still, and
-            the stack of what it does.
+            the stack of what it does, from the task's own frame on.
     """
 
     def __init__(self, tell: Callable[[asyncio.Task[Any] | None, float, str], None]) -> None:
@@ -50,4 +53,6 @@ class Blockage:
 
     def _stack(self) -> str:
         frame: FrameType | None = sys._current_frames().get(self._thread_id)  # noqa: SLF001 -- there is no other way
-        return "".join(traceback.format_stack(frame))[-_STACK_BYTES:]
+        frames = traceback.extract_stack(frame)
+        called = max((i for i, one in enumerate(frames) if one.filename in _CALLERS), default=-1)
+        return "".join(traceback.format_list(frames[called + 1 :] or frames))[-_STACK_BYTES:]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import inspect
 import os
@@ -28,6 +29,10 @@ _NOT_THE_USERS = (
 )
 
 
+class StartUpError(Exception):
+    """A start-up hook has raised, which is the cause: unlike an import, it may succeed another time."""
+
+
 def load(target: str) -> Queue:
     """Import the queue at `MODULE:QUEUE`.
 
@@ -46,11 +51,13 @@ def boot(
     """Import the queue and warm it up, in a child that is to run it; the first arguments are those of a BOOT frame.
 
     Raises:
-        DeclarationError: As `load`. Whatever the import or a start-up hook raises is passed on.
+        DeclarationError: As `load`. Whatever the import raises is passed on.
+        StartUpError: A start-up hook has raised.
     """
     queue = load(target)
-    for hook in queue.startup_hooks:
-        hook()
+    with _warming_up():
+        for hook in queue.startup_hooks:
+            hook()
     return Executor(
         queue,
         Library(contracts),
@@ -67,9 +74,10 @@ async def boot_async(
 ) -> Executor:
     """As `boot`, for start-up hooks that may be coroutine functions."""
     queue = load(target)
-    for hook in queue.startup_hooks:
-        if inspect.isawaitable(waiting := hook()):
-            await waiting
+    with _warming_up():
+        for hook in queue.startup_hooks:
+            if inspect.isawaitable(waiting := hook()):
+                await waiting
     return Executor(
         queue,
         Library(contracts),
@@ -79,6 +87,14 @@ async def boot_async(
         width=width,
         outlet=outlet,
     )
+
+
+@contextlib.contextmanager
+def _warming_up() -> Iterator[None]:
+    try:
+        yield
+    except (Exception, SystemExit) as error:
+        raise StartUpError from error
 
 
 def describe(targets: Iterable[str], contracts: str) -> Iterator[QueueSpec]:
