@@ -17,6 +17,11 @@ from tests.helpers.wait import until
 ROOT = Path(__file__).resolve().parents[2]
 
 
+def children_of(pid: int) -> list[int]:
+    """Process ids of the children that the first thread of a process has started, or was given."""
+    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
 class WorkerProcess:
     """`penstock worker`, or another `verb` that runs one, with its log in a file.
 
@@ -73,8 +78,7 @@ class WorkerProcess:
 
     def children(self) -> list[int]:
         """Process ids of its children."""
-        path = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children")
-        return [int(pid) for pid in path.read_text().split()]
+        return children_of(self.process.pid)
 
     def signal(self, number: signal.Signals) -> None:
         """Send it a signal."""

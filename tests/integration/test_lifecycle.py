@@ -11,7 +11,7 @@ import pytest
 
 from tests.helpers.producer import Producer
 from tests.helpers.wait import until
-from tests.helpers.worker import WorkerProcess
+from tests.helpers.worker import WorkerProcess, children_of
 
 
 def alive(pid: int) -> bool:
@@ -74,6 +74,23 @@ def test_children_die_with_their_parent_even_while_they_run(
     worker.wait()
 
     until(lambda: not any(alive(pid) for pid in children), "no orphan is left")
+
+
+def test_a_program_ends_with_the_worker_that_is_killed(
+    producer: Producer, start_worker: Callable[..., WorkerProcess], tmp_path: Path
+) -> None:
+    # Given a program that runs
+    worker = start_worker(target="tests.helpers.cancel_tasks:commands")
+    begun = tmp_path / "begun"
+    producer.enqueue("t.hold", {"path": str(begun)})
+    until(begun.exists, "the program runs")
+    programs = [pid for child in worker.children() for pid in children_of(child)]
+    assert len(programs) == 1
+
+    worker.signal(signal.SIGKILL)
+    worker.wait()
+
+    until(lambda: not any(alive(pid) for pid in programs), "no orphan is left")
 
 
 def test_probes_and_metrics_are_served(producer: Producer, worker: WorkerProcess) -> None:

@@ -21,6 +21,9 @@ class Cancelled(BaseException):
     gets asyncio.CancelledError.
     """
 
+    def __init__(self) -> None:
+        super().__init__("the job was cancelled")
+
 
 class SoftTimeoutError(TimeoutError):
     """The job has run for its `soft_timeout`: time to tidy up, or to return what there is.

@@ -27,6 +27,21 @@ def die_with_parent(parent_pid: int) -> None:
         os._exit(0)
 
 
+def die_with_group() -> None:
+    """Have the end of the parent end the whole process group, not only this process.
+
+    For one that runs programs, which the kernel does not tell of it. Linux only, once `die_with_parent` was called, and
+    only while nothing but Python runs here: the signal has a handler.
+    """
+    if sys.platform != "linux":
+        return
+    parent_pid = os.getppid()
+    signal.signal(signal.SIGTERM, lambda *_: os.killpg(0, signal.SIGKILL))
+    ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+    if os.getppid() != parent_pid:
+        os._exit(0)
+
+
 def die_before_parent() -> None:
     """Have the kernel take a child, not the parent, when memory runs out: that costs one job, not the worker.
 

@@ -9,6 +9,7 @@ from penstock.lanes.runner.boot import boot
 from penstock.lanes.runner.channel import Channel
 from penstock.lanes.runner.credit import OwnCredit
 from penstock.lanes.runner.execute import Executor
+from penstock.lanes.runner.lifeline import die_with_group
 from penstock.lanes.runner.outlet import Outlet
 from penstock.lanes.runner.stop import Interrupt
 from penstock.lanes.runner.together import serve
@@ -33,6 +34,8 @@ def run(parent: socket.socket) -> None:
             executor = boot(*frame.meta, outlet=Outlet(channel, credit))
             interrupt = Interrupt(frame.fd)
             interrupt.listen()
+            if executor.programs:
+                die_with_group()
             channel.send(Kind.READY, 0, [])
             if executor.batches:
                 serve(channel, executor, interrupt)

@@ -17,13 +17,10 @@ from __future__ import annotations
 
 import os
 import signal
-from typing import Any, Final, Protocol
+from typing import Any, Protocol
 
 from penstock.domain.context import Cancelled
 from penstock.lanes.runner.softlimit import SoftLimit
-
-#: What a Cancelled says.
-TEXT: Final = "the job was cancelled"
 
 
 class Stop(Protocol):
@@ -88,7 +85,7 @@ class Flag:
         """See Stop.look."""
         if self.due:
             self._told = True
-            raise Cancelled(TEXT)
+            raise Cancelled
 
     def limit(self, seconds: float | None) -> SoftLimit:
         """See Stop.limit."""
@@ -136,7 +133,7 @@ class Interrupt:
         if armed is not None and armed == self.announced:
             # Disarmed first: whatever is interrupted on the way out of the job is not interrupted again.
             self.armed = None
-            raise Cancelled(TEXT)
+            raise Cancelled
 
 
 class _Turn:
@@ -180,7 +177,7 @@ class _Turn:
         self._interrupt.armed = self._number
         if self._interrupt.announced == self._number:
             self._interrupt.armed = None
-            raise Cancelled(TEXT)
+            raise Cancelled
 
     def close(self) -> None:
         """See Stop.close."""

@@ -26,7 +26,7 @@ from typing import Any, Final
 from penstock.domain.context import Cancelled
 from penstock.lanes.runner.alarms import Alarms
 from penstock.lanes.runner.softlimit import SoftLimit, late
-from penstock.lanes.runner.stop import TEXT, Flag
+from penstock.lanes.runner.stop import Flag
 from penstock.wire.registry import CANCEL_GRACE_MS
 
 #: Seconds in which a job may see for itself that it is to end. With the other half it ends before its child is killed,
@@ -125,11 +125,11 @@ class ThreadStop(Flag):
             with self._lock:
                 spent, self._spent = self._spent, _CANCELLED
             if spent < _CANCELLED:
-                raise Cancelled(TEXT)
+                raise Cancelled
 
     def __enter__(self) -> None:
         if self.asked:
-            raise Cancelled(TEXT)
+            raise Cancelled
         with self._lock:
             self._turn = turn = self._turn + 1
             self._open, self._spent, self._due = True, _NOTHING, None
