@@ -10,7 +10,7 @@ import typing
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
-from typing import Annotated, Any, Literal, NamedTuple, NotRequired, Required, TypedDict
+from typing import Annotated, Any, Literal, NamedTuple, NewType, NotRequired, Required, TypedDict
 from uuid import UUID
 
 import annotated_types
@@ -28,6 +28,9 @@ from tests.unit.schema.contracts import BIN, BOOL, FLOAT, INT, NULL, STR, ref
 
 if typing.TYPE_CHECKING:
     from fractions import Fraction
+
+
+Celsius = NewType("Celsius", float)
 
 
 def derived(function: Callable[..., Any], **raises: type[BaseException]) -> Contract:
@@ -145,6 +148,8 @@ FLOATS = {"type": "array", "items": FLOAT}
             {"type": "object", "x-wire": "ndarray", "x-dtype": "int8", "x-ndim": 2},
         ),
         (Annotated[int | None, Limits(ge=0)], {"oneOf": [{**INT, "minimum": 0}, NULL]}),
+        (Celsius, FLOAT),
+        (Annotated[list[Celsius], Limits(max_length=3)], {**FLOATS, "maxItems": 3}),
         (list[Annotated[float, Limits(ge=0)]], {"type": "array", "items": {**FLOAT, "minimum": 0}}),
         (Annotated[int, annotated_types.Ge(1), annotated_types.Le(5)], {**INT, "minimum": 1, "maximum": 5}),
         (Annotated[str, annotated_types.Len(1, 5)], {**STR, "minLength": 1, "maxLength": 5}),
