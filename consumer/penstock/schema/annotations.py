@@ -105,6 +105,17 @@ def dtype(annotation: Any) -> str | None:
         return ""
 
 
+def scalar(annotation: Any) -> str | None:
+    """The type of Python that a scalar type of numpy corresponds to, `"float"` for `np.float64`; None: to none."""
+    if not isinstance(annotation, type) or annotation.__module__ != "numpy":
+        return None
+    bases = {base.__name__ for base in annotation.__mro__}
+    for numpys, plain in (("bool", "bool"), ("bool_", "bool"), ("integer", "int"), ("floating", "float")):
+        if numpys in bases:
+            return plain
+    return None
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Part:
     """A parameter of a callable, or a field of a class.
