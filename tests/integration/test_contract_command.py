@@ -188,7 +188,8 @@ def test_a_renamed_argument_fails_the_check_and_forced_through_it_fails_it_too(e
     # Then the code has drifted from the contract
     done = exported.penstock("check", "tasks:stats", "--against", "HEAD")
     assert done.status == 65
-    assert "values: the contract calls it values, the code sample" in done.out
+    assert "values: the contract calls it values, the code sample; Go callers send `values`" in done.out
+    assert "What to do: put the code back, or write what it says with penstock contract export" in done.out
 
     # And when the contract is exported anew, it breaks every caller, which is said in words
     assert exported.penstock("export", "tasks:stats").status == 0
@@ -258,7 +259,7 @@ def orphaned(project: Project) -> None:
         (spoilt, "$defs.Summary.mean: multipleOf has no meaning here"),
         (reformatted, "run penstock contract format"),
         (foreign, "notes.txt"),
-        (orphaned, "no task of queue stats serves it"),
+        (orphaned, "no task of queue stats serves it; put it back: it may go when"),
     ],
 )
 def test_what_is_wrong_with_the_files_is_told(exported: Project, change: Callable[[Project], None], says: str) -> None:

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Final
 
 from penstock.domain.confine import Start
+from penstock.errors import ContractError
 from penstock.lanes.frames import Kind, pack
 from penstock.lanes.runner import coroutines, processes, template, threads
 from penstock.lanes.runner.boot import describe, failure_text
@@ -64,7 +65,7 @@ def main(arguments: list[str]) -> int:
     except (BrokenPipeError, ConnectionResetError):
         return Exit.OK  # the parent is gone, and with it the reason to run
     except (Exception, SystemExit) as error:  # noqa: BLE001 -- user code may raise anything while it is imported
-        parent.sendall(pack(Kind.FAILED, 0, [failure_text(error)]))
+        parent.sendall(pack(Kind.FAILED, 0, [failure_text(error), isinstance(error, ContractError)]))
         return Exit.CONFIG
     return Exit.OK
 
