@@ -172,6 +172,30 @@ def test_a_wrong_command_says_what_is_wrong(
     assert says in done.err
 
 
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (("export", "no_such_tasks:stats"), "penstock: ModuleNotFoundError: No module named 'no_such_tasks'\n"),
+        (("check", "failing:stats"), "failing.py\", line 3, in <module>\n    raise RuntimeError('no model file')\n"),
+        (("scaffold", "no_such_library:norm", "--task", "stats.norm"), "No module named 'no_such_library'\n"),
+    ],
+)
+def test_what_cannot_be_imported_is_shown_with_the_users_lines(
+    exported: Project, arguments: tuple[str, ...], says: str
+) -> None:
+    exported.write("failing.py", "import os\n\nraise RuntimeError('no model file')\n")
+    done = exported.penstock(*arguments)
+    assert done.status == 78
+    assert says in done.err
+    assert f"cannot import {arguments[1]}: mend the error above" in done.err
+    assert "penstock/cli" not in done.err
+
+
+def test_what_cannot_be_called_gets_no_draft(project: Project) -> None:
+    done = project.penstock("scaffold", "math:pi", "--task", "stats.pi")
+    assert done == Ran(78, "", "penstock: 'math:pi' is float, which nobody can call\n")
+
+
 # ── check ───────────────────────────────────────────────────────────────────────────────────────────
 
 

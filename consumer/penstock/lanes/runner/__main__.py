@@ -16,10 +16,11 @@ from pathlib import Path
 from typing import Final
 
 from penstock.domain.confine import Start
+from penstock.domain.imports import failure_text
 from penstock.errors import ContractError
 from penstock.lanes.frames import Kind, pack
 from penstock.lanes.runner import coroutines, processes, template, threads
-from penstock.lanes.runner.boot import describe, failure_text
+from penstock.lanes.runner.boot import describe
 from penstock.lanes.runner.confine import confine, settle
 from penstock.lanes.runner.laststack import leave_last_stack
 from penstock.lanes.runner.lifeline import die_before_parent, die_with_parent
