@@ -196,11 +196,19 @@ func (e *RemoteError) Spent() (s Spent, ok bool) {
 }
 
 func (e *RemoteError) Error() string {
-	attempt := "before it was tried"
-	if e.Attempt > 0 {
-		attempt = fmt.Sprintf("at attempt %d", e.Attempt)
+	said := e.Code
+	if e.Message != "" {
+		said += ": " + e.Message
 	}
-	return fmt.Sprintf("%s: %s (job %s, task %s, failed %s)", e.Code, e.Message, e.JobID, e.Task, attempt)
+	switch {
+	case e.JobID == "" && e.Task == "":
+		return said
+	case e.JobID == "": // not the error of a job, but what errors.Is looks for
+		return fmt.Sprintf("%s (task %s)", said, e.Task)
+	case e.Attempt == 0:
+		return fmt.Sprintf("%s (job %s, task %s, failed before it was tried)", said, e.JobID, e.Task)
+	}
+	return fmt.Sprintf("%s (job %s, task %s, failed at attempt %d)", said, e.JobID, e.Task, e.Attempt)
 }
 
 // Is tells whether target is a RemoteError with the same code and, where target has them, the same task and

@@ -51,6 +51,9 @@ func (a Array[T]) Check(b ArrayBounds) *InvalidError {
 	if !ok {
 		return Fail("shape", "array", "must be sizes from 0 whose product is a number of elements").In("shape")
 	}
+	if len(a.Shape) == 0 && len(a.Data) != 1 {
+		return Fail("shape", "bin", "has no shape; make the array with typed.Vector or typed.Matrix").In("data")
+	}
 	if size != len(a.Data) {
 		return Fail("shape", "bin", "must have %d elements, as the shape says, not %d", size, len(a.Data)).In("data")
 	}

@@ -172,6 +172,30 @@ def test_a_wrong_command_says_what_is_wrong(
     assert says in done.err
 
 
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (("export", "no_such_tasks:stats"), "penstock: ModuleNotFoundError: No module named 'no_such_tasks'\n"),
+        (("check", "failing:stats"), "failing.py\", line 3, in <module>\n    raise RuntimeError('no model file')\n"),
+        (("scaffold", "no_such_library:norm", "--task", "stats.norm"), "No module named 'no_such_library'\n"),
+    ],
+)
+def test_what_cannot_be_imported_is_shown_with_the_users_lines(
+    exported: Project, arguments: tuple[str, ...], says: str
+) -> None:
+    exported.write("failing.py", "import os\n\nraise RuntimeError('no model file')\n")
+    done = exported.penstock(*arguments)
+    assert done.status == 78
+    assert says in done.err
+    assert f"cannot import {arguments[1]}: mend the error above" in done.err
+    assert "penstock/cli" not in done.err
+
+
+def test_what_cannot_be_called_gets_no_draft(project: Project) -> None:
+    done = project.penstock("scaffold", "math:pi", "--task", "stats.pi")
+    assert done == Ran(78, "", "penstock: 'math:pi' is float, which nobody can call\n")
+
+
 # ── check ───────────────────────────────────────────────────────────────────────────────────────────
 
 
@@ -188,7 +212,8 @@ def test_a_renamed_argument_fails_the_check_and_forced_through_it_fails_it_too(e
     # Then the code has drifted from the contract
     done = exported.penstock("check", "tasks:stats", "--against", "HEAD")
     assert done.status == 65
-    assert "values: the contract calls it values, the code sample" in done.out
+    assert "values: the contract calls it values, the code sample; Go callers send `values`" in done.out
+    assert "What to do: put the code back, or write what it says with penstock contract export" in done.out
 
     # And when the contract is exported anew, it breaks every caller, which is said in words
     assert exported.penstock("export", "tasks:stats").status == 0
@@ -258,7 +283,7 @@ def orphaned(project: Project) -> None:
         (spoilt, "$defs.Summary.mean: multipleOf has no meaning here"),
         (reformatted, "run penstock contract format"),
         (foreign, "notes.txt"),
-        (orphaned, "no task of queue stats serves it"),
+        (orphaned, "no task of queue stats serves it; put it back: it may go when"),
     ],
 )
 def test_what_is_wrong_with_the_files_is_told(exported: Project, change: Callable[[Project], None], says: str) -> None:

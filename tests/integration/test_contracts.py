@@ -119,7 +119,7 @@ def broken(folder: Path) -> None:
     [
         (
             drifted,
-            "the code has drifted from its contract .*\n.*position: the contract calls it position, the code point",
+            "has drifted from its contract .*\n.*the contract calls it position, the code point.*\n  What to do: put",
         ),
         (gone, "bound.length: its contract is not at .*bound.length/v1.json; write it with penstock contract export"),
         (broken, "is not JSON"),
@@ -131,8 +131,9 @@ def test_a_worker_does_not_start_when_code_and_contract_disagree(
     folder = tmp_path / "tasks"
     shutil.copytree(CONTRACTS, folder)
     change(folder)
-    with pytest.raises(CatalogError, match=says), Harness(TARGET, contracts=str(folder)):
+    with pytest.raises(CatalogError, match=says) as caught, Harness(TARGET, contracts=str(folder)):
         pass
+    assert ("cannot import" in str(caught.value)) is (change is gone)
 
 
 def test_two_versions_of_one_task_are_served_by_one_worker(

@@ -12,7 +12,8 @@ from penstock.cli import contract_asyncapi, contract_check
 from penstock.contract.check import formatted
 from penstock.contract.export import Written, export, write
 from penstock.contract.scaffold import TODO, scaffold
-from penstock.errors import DeclarationError, UsageError
+from penstock.domain.imports import failure_text
+from penstock.errors import DeclarationError, PenstockError, UsageError
 from penstock.queue import Queue, resolve
 from penstock.schema.library import Library
 from penstock.settings import DEFAULT_CONTRACTS
@@ -64,11 +65,23 @@ def add_directory(parser: argparse.ArgumentParser) -> None:
 
 def load_queue(target: str) -> Queue:
     """Import a queue, here: this is a developer's command, not a worker's parent."""
-    sys.path.insert(0, str(Path.cwd()))
-    queue = resolve(target)
+    queue = _imported(target)
     if not isinstance(queue, Queue):
         raise DeclarationError(f"{target!r} is {type(queue).__name__}, not a penstock.Queue")
     return queue
+
+
+def _imported(target: str) -> Any:
+    sys.path.insert(0, str(Path.cwd()))
+    try:
+        return resolve(target)
+    except PenstockError:
+        raise
+    except (Exception, SystemExit) as error:  # noqa: BLE001 -- user code may raise anything while it is imported
+        raise DeclarationError(
+            f"{failure_text(error)}\n\ncannot import {target}: mend the error above, or run this in the directory (and "
+            "the virtual environment) in which the import works"
+        ) from None
 
 
 def _export(options: argparse.Namespace) -> int:
@@ -90,7 +103,7 @@ def _export(options: argparse.Namespace) -> int:
 def _scaffold(options: argparse.Namespace) -> int:
     if not is_task(options.task):
         raise UsageError(f"--task {options.task}: not <queue>.<function>")
-    sys.path.insert(0, str(Path.cwd()))
+    _imported(options.target)
     draft = scaffold(options.target, options.task)
     if options.shown:
         print(draft, end="")

@@ -58,7 +58,7 @@ def _as_json(report: Report) -> dict[str, Any]:
         for (revision, name), found in report.findings.items()
         for finding in found
     ]
-    return {"ok": not report.fails, "problems": report.problems, "findings": findings}
+    return {"ok": not report.fails, "problems": report.problems, "remedies": report.remedies, "findings": findings}
 
 
 def _print(report: Report) -> None:
@@ -66,6 +66,8 @@ def _print(report: Report) -> None:
         print(where)
         for problem in problems:
             print("  " + problem.replace("\n", "\n  "))
+        if where in report.remedies:
+            print(f"  What to do: {report.remedies[where]}.")
     for (revision, name), findings in report.findings.items():
         print(f"{name}, against {revision}")
         for finding in findings:

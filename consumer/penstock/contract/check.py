@@ -10,7 +10,7 @@ from pathlib import Path
 from penstock.contract.compat import Finding, judge, removed
 from penstock.errors import ContractError
 from penstock.queue import Queue
-from penstock.schema.binding import misfits
+from penstock.schema.binding import misfits, remedy
 from penstock.schema.library import Library
 from penstock.schema.model import Contract
 from penstock.schema.reader import load, relative
@@ -23,11 +23,13 @@ class Report:
 
     Attributes:
         problems: What is wrong here and now: by file or task, sentences.
+        remedies: What to do about the problems of a task; not of every one.
         findings: What has changed against a revision: by revision and file.
         contracts: The contracts that were read.
     """
 
     problems: dict[str, list[str]] = field(default_factory=dict)
+    remedies: dict[str, str] = field(default_factory=dict)
     findings: dict[tuple[str, str], list[Finding]] = field(default_factory=dict)
     contracts: dict[tuple[str, int], Contract] = field(default_factory=dict)
 
@@ -68,11 +70,15 @@ def check_queue(queue: Queue, library: Library, report: Report) -> None:
             found = misfits(queue.tasks[name][version], contract)
         except ContractError as error:
             found = [str(error)]
+        else:
+            if found:
+                report.remedies[title] = remedy(contract)
         for each in found:
             report.problem(title, each)
     for name, version in sorted(report.contracts.keys() - served):
         if name.partition(".")[0] == queue.name:
-            report.problem(relative(report.contracts[name, version]), f"no task of queue {queue.name} serves it")
+            where, remains = relative(report.contracts[name, version]), f"no task of queue {queue.name} serves it"
+            report.problem(where, f"{remains}; put it back: it may go when its deprecated_since is 30 days past")
 
 
 def check_against(

@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable
 from typing import Any, Final
 
+from penstock.errors import DeclarationError
 from penstock.queue import resolve
 from penstock.schema.docs import described
 from penstock.schema.model import task_words
@@ -39,6 +40,8 @@ def scaffold(target: str, task: str) -> str:
         DeclarationError: There is no such callable.
     """
     function = resolve(target)
+    if not callable(function):
+        raise DeclarationError(f"{target!r} is {type(function).__name__}, which nobody can call")
     doc = inspect.getdoc(function) or ""
     text, _ = described(doc)
     words = task_words(task.partition(".")[2])

@@ -46,8 +46,11 @@ async def describe(targets: Sequence[str], contracts: str) -> list[QueueSpec]:
         )
     frame = frames[0]
     if frame.kind == Kind.FAILED:
+        said, of_contract = frame.meta
+        if of_contract:
+            raise CatalogError(said)
         raise CatalogError(
-            f"{frame.meta[0]}\n\ncannot import {names}: mend the error above, or start the worker in the "
+            f"{said}\n\ncannot import {names}: mend the error above, or start the worker in the "
             "directory (and the virtual environment) in which the import works"
         )
     return _checked([QueueSpec.from_wire(wire) for wire in frame.meta[0]])

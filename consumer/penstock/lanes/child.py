@@ -146,7 +146,7 @@ class Child:
         if self._process is None and self._unborn is not None and self._heard_all:
             (said, status), self._unborn = self._unborn, None
             if said is not None:
-                self._loop.call_soon(self._on_frames, [Frame(Kind.FAILED, 0, [said], b"")])
+                self._loop.call_soon(self._on_frames, [Frame(Kind.FAILED, 0, [said, False], b"")])
             evidence = Evidence(exit=describe_exit(status), peak_rss=None, stack=None)
             self._loop.call_soon(self._exited, status, evidence)
 

@@ -10,7 +10,7 @@ in memory: its descriptor comes with the frame (SCM_RIGHTS), whose kind has the 
                                  with one job at a time with a file in which the parent says which one is to end
                                  (runner/stop)
     child  ──▶ parent   READY    meta []
-    child  ──▶ parent   FAILED   meta [what happened]; the child then ends
+    child  ──▶ parent   FAILED   meta [what happened, it is about a contract]; the child then ends
     parent ──▶ child    JOB      meta [task, job id, attempt, version?, deadline?, fence, failures,
                                        max_result_bytes, sha256 of the file?, items are stored]  body job.v1
     parent ──▶ child    BATCH    meta [count]; the next so many JOBs are one batch

@@ -20,7 +20,7 @@ _BOUNDS: Final = tuple(each.name for each in dataclasses.fields(Limits))
 
 
 def stripped(annotation: Any) -> tuple[Any, dict[str, Any]]:
-    """The annotation without `Annotated`, `Required` and `NotRequired`, and the limits that they hold, by name."""
+    """The annotation without `Annotated`, `Required`, `NotRequired` and `NewType`, and the limits in it, by name."""
     limits: dict[str, Any] = {}
     while True:
         origin = typing.get_origin(annotation)
@@ -30,6 +30,8 @@ def stripped(annotation: Any) -> tuple[Any, dict[str, Any]]:
             annotation = annotation.__origin__
         elif origin in (typing.Required, typing.NotRequired):
             (annotation,) = typing.get_args(annotation)
+        elif isinstance(annotation, typing.NewType):
+            annotation = annotation.__supertype__
         else:
             return annotation, limits
 
@@ -101,6 +103,17 @@ def dtype(annotation: Any) -> str | None:
         return str(np.dtype(scalar))
     except TypeError:
         return ""
+
+
+def scalar(annotation: Any) -> str | None:
+    """The type of Python that a scalar type of numpy corresponds to, `"float"` for `np.float64`; None: to none."""
+    if not isinstance(annotation, type) or annotation.__module__ != "numpy":
+        return None
+    bases = {base.__name__ for base in annotation.__mro__}
+    for numpys, plain in (("bool", "bool"), ("bool_", "bool"), ("integer", "int"), ("floating", "float")):
+        if numpys in bases:
+            return plain
+    return None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

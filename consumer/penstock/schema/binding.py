@@ -102,7 +102,7 @@ def bound(task: Task, library: Library) -> ContractBinding | None:
             raise DeclarationError(text)
         return None
     if problems := misfits(task, contract):
-        lines = "\n".join(f"  {problem}" for problem in problems)
+        lines = "\n".join(f"  {line}" for line in (*problems, f"What to do: {remedy(contract)}."))
         path = library.path(spec.name, spec.version)
         raise ContractError(f"{spec.name}: the code has drifted from its contract {path}:\n{lines}")
     return ContractBinding(task, contract)
@@ -123,6 +123,16 @@ def misfits(task: Task, contract: Contract) -> list[str]:
         derived = derive(task.signature, name=contract.name, version=contract.version, raises=task.raises)
         return drift(derived, contract)
     return [*_names(task, contract), *_items(task, contract), *_codes(task, contract)]
+
+
+def remedy(contract: Contract) -> str:
+    """What to do about the misfits of a task, in words."""
+    if contract.callable is not None:
+        return "the contract is written by hand: change it or the code until the two agree"
+    return (
+        "put the code back, or write what it says with penstock contract export, and see with "
+        "penstock contract check --against REVISION whom that breaks"
+    )
 
 
 def _names(task: Task, contract: Contract) -> list[str]:

@@ -325,7 +325,8 @@ def drift(derived: Contract, committed: Contract) -> list[str]:
 def _drifted(change: Change) -> str:
     match change.rule:
         case Rule.PROPERTY_RENAMED:
-            return f"{change.path}: the contract calls it {change.old}, the code {change.new}"
+            callers = f"Go callers {'send' if change.role is Role.ARGS else 'read'} `{change.old}`"
+            return f"{change.path}: the contract calls it {change.old}, the code {change.new}; {callers}"
         case Rule.PROPERTY_REMOVED:
             return f"{change.path}: the contract has it ({change.old}), the code has not"
         case Rule.OPTIONAL_ADDED | Rule.REQUIRED_ADDED:
@@ -337,8 +338,14 @@ def _drifted(change: Change) -> str:
         case Rule.DEFAULT_CHANGED:
             old, new = _default(change.old), _default(change.new)
             return f"{change.path}: the default is {old} in the contract, {new} in the code"
-    both = f"the contract says {change.old or 'nothing'}, the code {change.new or 'nothing'}"
-    return f"{change.path}: {both}"
+        case Rule.DISCRIMINATOR_CHANGED:
+            how = f"the contract tells its objects apart by `{change.old}`, the code by `{change.new}`"
+            return f"{change.path}: {how}"
+    if not change.old:
+        return f"{change.path}: the code has `{change.new}`, the contract has not"
+    if not change.new:
+        return f"{change.path}: the contract has `{change.old}`, the code has not"
+    return f"{change.path}: the contract says {change.old}, the code {change.new}"
 
 
 def _default(text: str) -> str:

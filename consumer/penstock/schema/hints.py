@@ -7,6 +7,7 @@ import datetime as dt
 import enum
 import inspect
 import math
+import pathlib
 import re
 import typing
 from collections.abc import Callable, Mapping
@@ -77,6 +78,10 @@ _REMEDIES: Final[Mapping[Any, str]] = {
     memoryview: "take bytes",
     dt.timedelta: "take a number of milliseconds, and say so in the name: wait_ms",
     dt.time: "take a str, or a datetime",
+    pathlib.PurePath: "take a str, or the file's bytes",
+    type(None): "drop it, or say T | None",
+    typing.NoReturn: "say -> None",
+    typing.Never: "say -> None",
     collections.abc.Callable: "nothing on the wire names code",
     collections.abc.Iterator: _YIELD,
     collections.abc.Generator: _YIELD,
@@ -193,9 +198,14 @@ class HintReader:
             return Enum(values=tuple(values))
         if kinds == {int}:
             return Enum(values=tuple(values))
+        if None in values:
+            return self._problem(at, "None stands beside a Literal, not in it: Literal[...] | None")
         return self._problem(at, "a Literal holds only str that are not empty, or only int")
 
     def _enum(self, kind: type[enum.Enum], at: str) -> Type | None:
+        if issubclass(kind, enum.Flag):
+            text = f"{kind.__name__} is a Flag, whose members combine to values that no contract lists"
+            return self._problem(at, f"{text}; take an int, or a list of an Enum")
         values = [member.value for member in kind]
         # bool is an int, and a StrEnum's values are str already.
         kinds = {type(value) for value in values}
@@ -235,8 +245,7 @@ class HintReader:
     def _union(self, members: tuple[Any, ...], at: str) -> Type | None:
         kinds = [hints.stripped(member)[0] for member in members]
         if not all(hints.is_dataclass(kind) or hints.is_typed_dict(kind) for kind in kinds):
-            text = "a union is one of dataclasses that a Literal field tells apart"
-            return self._problem(at, f"{text}; {', '.join(map(hints.name, kinds))} cannot be told apart")
+            return self._problem(at, _no_union(kinds))
         discriminator = self._discriminator(kinds)
         if discriminator is None:
             names = ", ".join(kind.__name__ for kind in kinds)
@@ -280,11 +289,9 @@ class HintReader:
         names = _ATTRIBUTES.get(type(found), {})
         changes: dict[str, Any] = {}
         for limit, value in limits.items():
-            if limit not in names:
-                self._problem(at, f"the limit {limit} means nothing for {_kind(found)}")
+            if wrong := _wrong(found, limit, value):
+                self._problem(at, f"the limit {limit} {wrong}")
             elif isinstance(found, Int):
-                if not isinstance(value, int) and not float(value).is_integer():
-                    self._problem(at, f"the limit {limit} of an int is a whole number, not {value!r}")
                 changes[names[limit]] = int(value) + {"gt": 1, "lt": -1}.get(limit, 0)
             else:
                 changes[names[limit]] = value
@@ -327,9 +334,12 @@ class HintReader:
             return self._problem(
                 at, f"its default is None, which {hints.name(part.annotation)} is not; write T | None = None"
             )
-        default = _plain(part.default)
-        if not is_default(self._resolved(found), default) or not _writable(default):
-            return self._problem(at, f"its default {part.default!r} cannot stand in a contract; make the default None")
+        default, resolved = _plain(part.default), self._resolved(found)
+        fits, said = is_default(resolved, default), f"its default {part.default!r}"
+        if not fits and isinstance(resolved, _TAKE_DEFAULTS):
+            return self._problem(at, f"{said} does not fit its type and limits; change one of them")
+        if not fits or not _writable(default):
+            return self._problem(at, f"{said} cannot stand in a contract; write T | None = None")
         return replace(optional, default=default)
 
     def _resolved(self, found: Type) -> Type:
@@ -362,15 +372,46 @@ def _writable(default: Any) -> bool:
     return not isinstance(default, int | float) or (math.isfinite(default) and abs(default) <= MAX_SAFE_INT_IN_FLOAT)
 
 
+def _wrong(found: Type, limit: str, value: Any) -> str:
+    """Why a type cannot have a limit; "" if it can."""
+    if limit not in _ATTRIBUTES.get(type(found), {}):
+        return f"means nothing for {_kind(found)}"
+    if not _writable(value):
+        return f"is {value!r}; numbers in a contract lie within ±2^53: leave it out"
+    if isinstance(found, Int) and not float(value).is_integer():
+        return f"of an int is a whole number, not {value!r}"
+    return ""
+
+
+def _no_union(kinds: list[Any]) -> str:
+    """Why there is no union of these, and what to write instead."""
+    if set(kinds) == {int, float}:
+        return "a float takes an int, too; say float"
+    if any(_package(kind) == "numpy" and hints.dtype(kind) is None for kind in kinds):
+        return "it takes whatever becomes an array; say NDArray[np.float64]"  # ArrayLike, spelt out
+    names = ", ".join(map(hints.name, kinds))
+    return f"{names} cannot be told apart; say one of them, or take dataclasses that a Literal field tells apart"
+
+
+def _package(base: Any) -> str:
+    return (getattr(typing.get_origin(base) or base, "__module__", "") or "").partition(".")[0]
+
+
 def _refusal(base: Any) -> str:
     origin = typing.get_origin(base) or base
     name = hints.name(base)
+    if isinstance(base, typing.TypeVar):
+        return f"{base.__name__} is a type parameter; name the type"
+    if hints.is_dataclass(origin) or hints.is_typed_dict(origin):
+        return f"{name} has type parameters; write a class of its own for it"
+    if plain := hints.scalar(base):
+        return f"{name} is numpy's; say {plain}"
     if isinstance(origin, type) and issubclass(origin, tuple) and hasattr(origin, "_fields"):
         return f"{name} is a NamedTuple, whose names would be lost; make it a dataclass"
     for kind in origin.__mro__[:-1] if isinstance(origin, type) else (origin,):
         if isinstance(kind, collections.abc.Hashable) and kind in _REMEDIES:
             return f"{name} cannot travel; {_REMEDIES[kind]}"
-    if (getattr(origin, "__module__", "") or "").partition(".")[0] == "pandas":
+    if _package(base) == "pandas":
         return f"{name} cannot travel; take its columns, as in dict[str, list[float]], and make it inside"
     if origin is object or base is Any:
         return f"{name} cannot travel; {_REMEDIES[Any]}"
@@ -385,6 +426,8 @@ def _kind(found: Type) -> str:
     return type(found).__name__.lower()
 
 
+#: Types that may have a default.
+_TAKE_DEFAULTS: Final = (Bool, Int, Float, Str, Formatted, Enum)
 _LENGTH: Final = {"min_length": "min_length", "max_length": "max_length"}
 _ITEMS: Final = {"min_length": "min_items", "max_length": "max_items"}
 #: By type: which limits it has, and the attribute that each becomes.

@@ -152,7 +152,7 @@ class TypeReader:
             if not _NAME.fullmatch(name):
                 self._problem(at, f"{name!r} is not an identifier")
             elif (other := seen.setdefault(camel(name), name)) != name:
-                self._problem(at, f"{other!r} and {name!r} are the same in CamelCase")
+                self._problem(at, f"{other!r} and {name!r} are the same in CamelCase; rename one")
 
     def _property(self, name: str, required: bool, schema: Any, at: str) -> Property | None:
         default: Any = ABSENT

@@ -192,7 +192,7 @@ func (r *reader) object(o *object, at string) *Type {
 		case !identifier.MatchString(name):
 			r.bad(at, "%q is not an identifier", name)
 		case taken:
-			r.bad(at, "%q and %q are the same in CamelCase", other, name)
+			r.bad(at, "%q and %q are the same in CamelCase; rename one", other, name)
 		}
 		seen[camel(name)] = name
 		if p := r.property(name, slices.Contains(required, name), properties.values[name], at+"."+name); p != nil {

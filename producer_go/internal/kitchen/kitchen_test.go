@@ -324,3 +324,15 @@ func BenchmarkArray8MB(b *testing.B) {
 		}
 	})
 }
+
+func TestAnArrayThatWasForgottenIsSaidToHaveNoShape(t *testing.T) {
+	t.Parallel()
+	for _, array := range []typed.Array[float32]{{}, {Data: []float32{1, 2}}} {
+		args := limits()
+		args.Frees = array
+		want := "frees.data: has no shape; make the array with typed.Vector or typed.Matrix"
+		if err := args.Validate(); err == nil || err.Error() != want {
+			t.Errorf("got %v", err)
+		}
+	}
+}

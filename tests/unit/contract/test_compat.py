@@ -273,6 +273,24 @@ def test_a_version_may_go_when_it_has_been_deprecated_for_long_enough(since: str
 def test_drift_says_which_side_says_what() -> None:
     committed, derived = contract({"values": FLOAT, "n": INT}), contract({"sample": FLOAT, "n": {**INT, "minimum": 0}})
     assert drift(derived, committed) == [
-        "values: the contract calls it values, the code sample",
+        "values: the contract calls it values, the code sample; Go callers send `values`",
         "n: the contract says an int, the code an int from 0",
     ]
+
+
+def test_drift_in_a_list_of_words_says_which_side_has_the_word() -> None:
+    committed = contract({"how": {**STR, "enum": ["fast", "slow"]}}, errors={"EMPTY": "There is nothing."})
+    derived = contract({"how": {**STR, "enum": ["fast", "late"]}}, errors={"FULL": "There is too much."})
+    assert sorted(drift(derived, committed)) == [
+        "how: the code has `late`, the contract has not",
+        "how: the contract has `slow`, the code has not",
+        "the errors: the code has `FULL`, the contract has not",
+        "the errors: the contract has `EMPTY`, the code has not",
+    ]
+
+
+def test_drift_in_what_tells_a_union_apart_says_so() -> None:
+    other = {name: obj({"type": {"type": "string", "const": name}, "kind": STR}) for name in SHAPES}
+    committed = contract({"shape": UNION}, defs=SHAPES)
+    derived = contract({"shape": {**UNION, "x-discriminator": "type"}}, defs=other)
+    assert drift(derived, committed)[0] == "shape: the contract tells its objects apart by `kind`, the code by `type`"

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from penstock.domain.imports import failure_text
 from penstock.errors import DeclarationError
-from penstock.lanes.runner.boot import describe, failure_text, load
+from penstock.lanes.runner.boot import describe, load
 
 #: Writes a module and returns its name.
 Write = Callable[[str], str]

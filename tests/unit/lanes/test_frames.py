@@ -17,7 +17,7 @@ FRAMES = [
     Frame(Kind.READY, 0, [], b""),
     Frame(Kind.JOB, 1, ["stats.norm", "id", 1, None, 2**63, 10_000, 0], b"\x00\xff" * 3),
     Frame(Kind.OUTCOME, 2**32 - 1, ["raised", 12, "CODE", "ä", False, None, 0.5, None, 1], b""),
-    Frame(Kind.FAILED, 7, ["what happened"], b""),
+    Frame(Kind.FAILED, 7, ["what happened", False], b""),
 ]
 STREAM = b"".join(pack(Kind(frame.kind), frame.number, frame.meta, frame.body) for frame in FRAMES)
 

@@ -10,7 +10,8 @@ import typing
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
-from typing import Annotated, Any, Literal, NamedTuple, NotRequired, Required, TypedDict
+from pathlib import Path
+from typing import Annotated, Any, Generic, Literal, NamedTuple, NewType, NotRequired, Required, TypedDict, TypeVar
 from uuid import UUID
 
 import annotated_types
@@ -28,6 +29,10 @@ from tests.unit.schema.contracts import BIN, BOOL, FLOAT, INT, NULL, STR, ref
 
 if typing.TYPE_CHECKING:
     from fractions import Fraction
+
+
+T = TypeVar("T")
+Celsius = NewType("Celsius", float)
 
 
 def derived(function: Callable[..., Any], **raises: type[BaseException]) -> Contract:
@@ -145,6 +150,8 @@ FLOATS = {"type": "array", "items": FLOAT}
             {"type": "object", "x-wire": "ndarray", "x-dtype": "int8", "x-ndim": 2},
         ),
         (Annotated[int | None, Limits(ge=0)], {"oneOf": [{**INT, "minimum": 0}, NULL]}),
+        (Celsius, FLOAT),
+        (Annotated[list[Celsius], Limits(max_length=3)], {**FLOATS, "maxItems": 3}),
         (list[Annotated[float, Limits(ge=0)]], {"type": "array", "items": {**FLOAT, "minimum": 0}}),
         (Annotated[int, annotated_types.Ge(1), annotated_types.Le(5)], {**INT, "minimum": 1, "maximum": 5}),
         (Annotated[str, annotated_types.Len(1, 5)], {**STR, "minLength": 1, "maxLength": 5}),
@@ -306,6 +313,16 @@ class _Private:
 
 
 @dataclass
+class Pair(Generic[T]):
+    left: T
+
+
+class Rights(enum.Flag):
+    READ = 1
+    WRITE = 2
+
+
+@dataclass
 class Cyclic:
     inner: Cyclic
 
@@ -326,13 +343,24 @@ class Cyclic:
         (Callable[[], int], "nothing on the wire names code"),
         (Named, "Named is a NamedTuple, whose names would be lost; make it a dataclass"),
         (Opaque, "Opaque cannot travel; make it a dataclass"),
-        (int | str, "int, str cannot be told apart"),
+        (int | str, "int, str cannot be told apart; say one of them, or take dataclasses that a Literal field tells"),
+        (int | float, "a float takes an int, too; say float"),
         (Circle | Tree, "Circle, Tree cannot be told apart; give each a field like kind"),
         (Literal[True, "a"], "only str that are not empty, or only int"),
         (NDArray[np.complex128], "elements of type complex128 have no fixed form; say NDArray[np.float64]"),
         (NDArray[Any], "elements of type Any have no fixed form"),
         (np.ndarray, "elements of type Any have no fixed form"),
-        (ArrayLike, "cannot be told apart"),
+        (ArrayLike, "it takes whatever becomes an array; say NDArray[np.float64]"),
+        (np.float32, "float32 is numpy's; say float"),
+        (np.int64, "int64 is numpy's; say int"),
+        (np.bool_, "is numpy's; say bool"),
+        (Path, "Path cannot travel; take a str, or the file's bytes"),
+        (None, "NoneType cannot travel; drop it, or say T | None"),
+        (T, "T is a type parameter; name the type"),
+        (Pair[int], "Pair[int] has type parameters; write a class of its own for it"),
+        (Rights, "Rights is a Flag, whose members combine to values that no contract lists; take an int, or a list"),
+        (Literal["a", None], "None stands beside a Literal, not in it: Literal[...] | None"),  # noqa: PYI061 -- as people write it
+        (Annotated[int, Limits(le=2**60)], "x: the limit le is 1152921504606846976; numbers in a contract lie within"),
         (_Private, "the class _Private needs a name in CamelCase"),
         (Annotated[str, Limits(ge=0)], "the limit ge means nothing for str"),
         (Annotated[int, Limits(ge=0.5)], "the limit ge of an int is a whole number"),
@@ -363,7 +391,9 @@ class Filled:
     [
         (int | None, 3, "nobody can tell None from nothing"),
         (float, None, "its default is None, which float is not"),
-        (float, float("nan"), "cannot stand in a contract"),
+        (float, float("nan"), "its default nan cannot stand in a contract; write T | None = None"),
+        (int, "a", "its default 'a' does not fit its type and limits; change one of them"),
+        (Annotated[int, Limits(le=3)], 5, "its default 5 does not fit its type and limits"),
         (int, 2**60, "cannot stand in a contract"),
         (bytes, b"", "cannot stand in a contract"),
         (list[int], [1], "cannot stand in a contract"),

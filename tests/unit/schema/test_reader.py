@@ -167,7 +167,7 @@ def test_a_default_that_does_not_fit_is_refused(schema: dict[str, Any], default:
     ("made", "says"),
     [
         (document({"x": {"oneOf": [INT, NULL]}}, required=[]), "it is optional and nullable"),
-        (document({"a_b": INT, "aB": INT}), "are the same in CamelCase"),
+        (document({"a_b": INT, "aB": INT}), "are the same in CamelCase; rename one"),
         (document({"a b": INT}), "'a b' is not an identifier"),
         (document({"a": INT}, required=["b"]), "required names 'b', which is no property"),
         (document({"a": INT}, required=["a", "a"]), "required names a property twice"),

@@ -16,9 +16,11 @@ from pathlib import Path
 from typing import Final
 
 from penstock.domain.confine import Start
+from penstock.domain.imports import failure_text
+from penstock.errors import ContractError
 from penstock.lanes.frames import Kind, pack
 from penstock.lanes.runner import coroutines, processes, template, threads
-from penstock.lanes.runner.boot import StartUpError, describe, failure_text
+from penstock.lanes.runner.boot import StartUpError, describe
 from penstock.lanes.runner.confine import confine, settle
 from penstock.lanes.runner.laststack import leave_last_stack
 from penstock.lanes.runner.lifeline import die_before_parent, die_with_parent
@@ -64,10 +66,10 @@ def main(arguments: list[str]) -> int:
     except (BrokenPipeError, ConnectionResetError):
         return Exit.OK  # the parent is gone, and with it the reason to run
     except StartUpError as error:
-        parent.sendall(pack(Kind.FAILED, 0, [failure_text(error.__cause__ or error)]))
+        parent.sendall(pack(Kind.FAILED, 0, [failure_text(error.__cause__ or error), False]))
         return Exit.TEMPFAIL
     except (Exception, SystemExit) as error:  # noqa: BLE001 -- user code may raise anything while it is imported
-        parent.sendall(pack(Kind.FAILED, 0, [failure_text(error)]))
+        parent.sendall(pack(Kind.FAILED, 0, [failure_text(error), isinstance(error, ContractError)]))
         return Exit.CONFIG
     return Exit.OK
 

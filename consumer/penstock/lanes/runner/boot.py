@@ -3,30 +3,17 @@
 from __future__ import annotations
 
 import contextlib
-import importlib
 import inspect
-import os
-import traceback
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
-from pathlib import Path
 
-import penstock
 from penstock.domain.task import QueueSpec
-from penstock.errors import ContractError, DeclarationError
+from penstock.errors import DeclarationError
 from penstock.lanes.runner.execute import Executor
 from penstock.lanes.runner.outlet import Outlet
 from penstock.queue import Queue, resolve
 from penstock.schema.binding import bound
 from penstock.schema.library import Library
-
-_TRACEBACK_BYTES = 8192
-#: Where the frames come from that lie between penstock and the user's module.
-_NOT_THE_USERS = (
-    str(Path(penstock.__file__).parent) + os.sep,
-    str(Path(importlib.__file__).parent) + os.sep,
-    "<frozen importlib",
-)
 
 
 class StartUpError(Exception):
@@ -118,16 +105,3 @@ def describe(targets: Iterable[str], contracts: str) -> Iterator[QueueSpec]:
             for name, versions in spec.tasks.items()
         }
         yield replace(spec, tasks=tasks)
-
-
-def failure_text(error: BaseException) -> str:
-    """What to show of an import that failed: the traceback from the user's first line on, or one sentence."""
-    frames = traceback.extract_tb(error.__traceback__)
-    user = [f for f in frames if not f.filename.startswith(_NOT_THE_USERS)]
-    if isinstance(error, ContractError):
-        return str(error)
-    if isinstance(error, DeclarationError):
-        return f"{error} ({user[-1].filename}, line {user[-1].lineno})" if user else str(error)
-    lines = ["Traceback (most recent call last):\n", *traceback.format_list(user)] if user else []
-    lines += traceback.format_exception_only(error)
-    return "".join(lines)[-_TRACEBACK_BYTES:].rstrip()
