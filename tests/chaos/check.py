@@ -53,6 +53,8 @@ class Verdict:
     #: Executions beyond one for each attempt, and the most that one attempt had.
     executed_again: int = 0
     most_executions: int = 0
+    #: The most executions of a job's first attempt.
+    most_first: int = 0
     #: Jobs of which two different results could be seen.
     visible_twice: int = 0
     #: Jobs that ended cancelled.
@@ -145,16 +147,22 @@ def _count_executions(job: Job, executions: Sequence[Execution], verdict: Verdic
     if job.kind in SUICIDAL or not executions:
         return
     verdict.executed_again += repeats(executions)
-    most = max(Counter(execution.attempt for execution in executions).values())
-    verdict.most_executions = max(verdict.most_executions, most)
+    counts = Counter(execution.attempt for execution in executions)
+    verdict.most_executions = max(verdict.most_executions, *counts.values())
+    verdict.most_first = max(verdict.most_first, counts[1])
 
 
 def _judge_repeats(evidence: Evidence, verdict: Verdict) -> None:
-    most = 1 + evidence.disruptions + evidence.republications
+    most_first = 1 + evidence.disruptions + evidence.republications
+    # With its deliveries a worker loses the confirms of the retries that it has published: one of them may have
+    # arrived, is published again, and follows once more from the job, which is delivered again.
+    most = most_first + evidence.disruptions
     again = evidence.disruptions * IN_HAND + evidence.republications * UNCONFIRMED
     cause = (
         f"{evidence.disruptions} times a worker lost its deliveries, {evidence.republications} a producer its confirms"
     )
+    if verdict.most_first > most_first:
+        verdict.violations.append(f"a first attempt was run {verdict.most_first} times, though but {cause}")
     if verdict.most_executions > most:
         verdict.violations.append(f"an attempt was run {verdict.most_executions} times, though but {cause}")
     if verdict.executed_again > again:

@@ -130,6 +130,18 @@ def test_an_attempt_is_run_again_for_a_reason_only(disruptions: int, republicati
     assert (not found.violations) is lawful
 
 
+@pytest.mark.parametrize(
+    ("attempt", "disruptions", "lawful"), [(1, 1, False), (1, 2, True), (2, 0, False), (2, 1, True)]
+)
+def test_a_retry_may_be_run_three_times_where_a_worker_has_lost_its_confirms_with_its_deliveries(
+    attempt: int, disruptions: int, lawful: bool
+) -> None:
+    again = replace(ONCE, attempt=attempt)
+    executions = (*(ONCE for _ in range(attempt - 1)), again, again, again)
+    found = verdict(job("flaky"), stored=A, executions=executions, disruptions=disruptions)
+    assert (not found.violations) is lawful
+
+
 def test_a_job_that_ended_dead_is_in_the_dead_queue() -> None:
     assert verdict(job("fails"), stored=FAILED, dead=("TASK_ERROR",)).violations == []
     assert verdict(job("fails"), stored=FAILED).violations
