@@ -7,6 +7,7 @@ import logging
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any, Final
 
 from penstock.domain.cancellation import Told, cancelled
@@ -335,9 +336,10 @@ class Lane:
         # These had not started: they lose nothing.
         place.slots.put_back(end.unstarted)
         self._ending.changed()
-        reason = Reason.STOPPED if self._ending.begun else end.reason
-        fields = {"queue": self.spec.name, **end.fields(), "reason": reason.value}
-        self.exits[reason] += 1
+        if self._ending.begun:
+            end = replace(end, reason=Reason.STOPPED)
+        fields = {"queue": self.spec.name, **end.fields()}
+        self.exits[end.reason] += 1
         if self._ending.begun:
             _log.info("child ended", extra={"event": Event.CHILD_EXITED, **fields})
         elif place is self._quarantine.place:

@@ -10,7 +10,7 @@ from functools import partial
 from typing import Any
 
 from penstock.domain.binding import InvalidArgs
-from penstock.domain.command import Command
+from penstock.domain.lane import Commands
 from penstock.domain.outcome import OutcomeKind
 from penstock.domain.task import other_version
 from penstock.lanes.runner.answers import Answer, Answers
@@ -73,10 +73,8 @@ class Executor:
         }
         #: Whether a task of the queue runs several jobs in one call.
         self.batches = any(task.batch for versions in queue.tasks.values() for task in versions.values())
-        #: Whether its tasks are programs: all of them are, or none.
-        self.programs = any(
-            isinstance(task.function, Command) for versions in queue.tasks.values() for task in versions.values()
-        )
+        #: Whether its tasks are programs.
+        self.programs = isinstance(queue.lane, Commands)
         #: How many jobs the child runs at once.
         self.width = width
         self._answers = Answers(worker, max_body_bytes)
